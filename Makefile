@@ -1,0 +1,44 @@
+# `make` prints what there is.
+
+SHELL := /bin/sh
+BUF := npx --yes @bufbuild/buf@1.75.0
+# nextest runs every test in a process of its own and prints better; plain cargo test does as well.
+TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast; else echo test --no-fail-fast; fi)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint bench proto breaking new image
+
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: ## the whole market in one process on embedded stores, data in ./data (ARGS="--http 127.0.0.1:9090")
+	cargo run --locked --package jangteo -- serve all $(ARGS)
+
+test: ## every test, on embedded stores and on PostgreSQL, Redis and NATS that it starts itself (ARGS="-p catalog")
+	scripts/with-servers cargo $(TESTS) --locked $(if $(ARGS),$(ARGS),--workspace)
+
+check: lint test ## what CI runs: format, clippy, buf, generated code, tests
+
+lint: ## check without the tests
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	@if command -v npx >/dev/null; then \
+	  echo '$(BUF) lint' && $(BUF) lint && $(BUF) format --diff --exit-code --path proto/jangteo; \
+	else echo 'skipped: buf lint and format need npx (nodejs)'; fi
+	scripts/new-service --check
+
+bench: ## a table of requests/s, latency and CPU time a request, beside a raw floor
+	cargo bench --locked --package jangteo $(ARGS)
+
+proto: ## lint and format the protos
+	$(BUF) format --write --path proto/jangteo
+	$(BUF) lint
+
+breaking: ## what would break a client of main (AGAINST=origin/main)
+	$(BUF) breaking --against '.git#ref=$(or $(AGAINST),origin/main)'
+
+new: ## a new service: make new name=wallet
+	@scripts/new-service "$(name)"
+
+image: ## the container image
+	docker build --tag jangteo .

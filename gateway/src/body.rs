@@ -1,0 +1,197 @@
+//! Request bodies: read whole under a limit that counts decompressed bytes, and a deadline.
+
+use crate::problem::Problem;
+use bytes::{Bytes, BytesMut};
+use flate2::write::GzDecoder;
+use http::{HeaderMap, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use jangteo_core::Code;
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+use tonic::body::Body;
+
+/// How much of a refused body is read and thrown away, so that a client that sends before it
+/// listens gets its answer instead of a reset connection.
+const LINGER_BYTES: usize = 8 << 20;
+const LINGER: Duration = Duration::from_millis(500);
+
+pub(crate) async fn read(mut body: Body, headers: &HeaderMap, limit: usize, within: Duration) -> Result<Bytes, Problem> {
+    let whole = tokio::time::timeout(within, read_all(&mut body, headers, limit)).await;
+    let refused = match whole {
+        Ok(Ok(bytes)) => return Ok(bytes),
+        Ok(Err(problem)) => problem,
+        Err(_) => {
+            let text = "the body took too long to arrive";
+            return Err(Problem::http(StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "BODY_TIMEOUT", text)
+                .header(header::CONNECTION, "close"));
+        }
+    };
+    if refused.http_status() == StatusCode::PAYLOAD_TOO_LARGE && !headers.contains_key(header::EXPECT) {
+        let _ = tokio::time::timeout(LINGER, discard(&mut body)).await;
+    }
+    Err(refused)
+}
+
+async fn read_all(body: &mut Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Problem> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if declared.is_some_and(|n| n > limit as u64) {
+        return Err(too_large(limit));
+    }
+    match headers.get(header::CONTENT_ENCODING).map(|v| v.as_bytes().to_ascii_lowercase()).as_deref() {
+        None | Some(b"" | b"identity") => plain(body, limit).await,
+        Some(b"gzip" | b"x-gzip") => unzip(body, limit).await,
+        Some(_) => Err(Problem::http(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::InvalidArgument,
+            "UNSUPPORTED_ENCODING",
+            "send the body as it is or with gzip",
+        )
+        .header(header::ACCEPT_ENCODING, "gzip")),
+    }
+}
+
+async fn plain(body: &mut Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(chunk) = next(body).await? {
+        if first.len() + rest.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        if first.is_empty() {
+            // Nearly every body comes in one piece and is never copied.
+            first = chunk;
+        } else {
+            rest.extend_from_slice(&chunk);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut all = BytesMut::with_capacity(first.len() + rest.len());
+    all.extend_from_slice(&first);
+    all.extend_from_slice(&rest);
+    Ok(all.freeze())
+}
+
+async fn unzip(body: &mut Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut decoder = GzDecoder::new(Limited::new(limit));
+    let mut started = false;
+    while let Some(chunk) = next(body).await? {
+        started |= !chunk.is_empty();
+        // Written through at once, so that a bomb is refused at the limit and not at its end.
+        if decoder.write_all(&chunk).and_then(|()| decoder.flush()).is_err() {
+            return Err(if decoder.get_ref().full { too_large(limit) } else { broken_gzip() });
+        }
+    }
+    if !started {
+        return Ok(Bytes::new());
+    }
+    match decoder.try_finish() {
+        Ok(()) => Ok(std::mem::take(&mut decoder.get_mut().out).into()),
+        Err(_) if decoder.get_ref().full => Err(too_large(limit)),
+        Err(_) => Err(broken_gzip()),
+    }
+}
+
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
+    loop {
+        match body.frame().await {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(_)) => {
+                return Err(Problem::new(Code::InvalidArgument, "BODY_INTERRUPTED", "the body did not arrive whole"));
+            }
+        }
+    }
+}
+
+async fn discard(body: &mut Body) {
+    let mut left = LINGER_BYTES;
+    while !body.is_end_stream() {
+        match next(body).await {
+            Ok(Some(chunk)) if chunk.len() < left => left -= chunk.len(),
+            _ => return,
+        }
+    }
+}
+
+pub(crate) fn too_large(limit: usize) -> Problem {
+    let text = format!("the body is larger than {limit} bytes");
+    Problem::http(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, "BODY_TOO_LARGE", text)
+}
+
+fn broken_gzip() -> Problem {
+    Problem::new(Code::InvalidArgument, "INVALID_GZIP", "the body is not the gzip that it says")
+}
+
+/// A Vec that refuses to grow beyond a limit.
+pub(crate) struct Limited {
+    pub out: Vec<u8>,
+    pub full: bool,
+    limit: usize,
+}
+
+impl Limited {
+    pub fn new(limit: usize) -> Self {
+        Limited { out: Vec::new(), full: false, limit }
+    }
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.out.len() + bytes.len() > self.limit {
+            self.full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use http_body_util::Full;
+
+    async fn unzipped(bytes: Vec<u8>, limit: usize) -> Result<Bytes, Problem> {
+        let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
+        read(Body::new(Full::new(Bytes::from(bytes))), &headers, limit, Duration::from_secs(5)).await
+    }
+
+    fn zipped(n: usize) -> Vec<u8> {
+        let mut e = GzEncoder::new(Vec::new(), Compression::best());
+        e.write_all(&vec![b' '; n]).unwrap();
+        e.finish().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_limit_counts_what_comes_out() {
+        assert_eq!(unzipped(zipped(1000), 1000).await.unwrap().len(), 1000);
+        assert_eq!(unzipped(zipped(1001), 1000).await.unwrap_err().http_status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let bomb = zipped(64 << 20);
+        assert!(bomb.len() < 80_000);
+        assert_eq!(unzipped(bomb, 1 << 20).await.unwrap_err().http_status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn broken_gzip_is_the_clients_fault() {
+        let mut cut = zipped(5000);
+        cut.truncate(20);
+        for bad in [cut, b"{}".to_vec()] {
+            assert_eq!(unzipped(bad, 1 << 20).await.unwrap_err().http_status(), StatusCode::BAD_REQUEST);
+        }
+        assert!(unzipped(Vec::new(), 10).await.unwrap().is_empty());
+    }
+}

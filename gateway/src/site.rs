@@ -1,0 +1,150 @@
+//! Everything that one set of descriptors makes: routes and plans, policies, channels, the API page.
+//! Immutable; a new set of descriptors is a new site, swapped in whole.
+
+use bytes::Bytes;
+use jangteo_core::{Error, Result};
+use prost_reflect::{DescriptorPool, Kind, MethodDescriptor};
+use proto::{
+    Channel,
+    policy::{Access, Policies, Policy, RateClass, RequestId},
+};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::OnceLock,
+};
+use transcode::{Api, Method, Options, Types};
+
+/// Full service name to the channel that reaches it.
+pub type Upstreams = BTreeMap<String, Channel>;
+
+pub struct Site {
+    pub(crate) api: Api,
+    pub(crate) pool: DescriptorPool,
+    endpoints: HashMap<String, Endpoint>,
+    openapi: OnceLock<Bytes>,
+}
+
+/// One method as the edge serves it.
+pub(crate) struct Endpoint {
+    pub policy: Policy,
+    pub channel: Channel,
+    pub uri: http::Uri,
+    /// The number of the request's `request_id`, when it has one.
+    pub request_id: Option<u32>,
+    pub client_streaming: bool,
+    /// The gRPC path, as a label.
+    pub label: Cow<'static, str>,
+}
+
+impl Endpoint {
+    /// Methods of the platform's own: for whoever comes from outside they do not exist.
+    pub fn is_internal(&self) -> bool {
+        self.policy.access == Access::Internal
+    }
+}
+
+impl Site {
+    /// Compiles routes and plans for the services that `upstreams` names. Fails on the first thing
+    /// that could not be served rightly, and names it.
+    pub fn load(pool: &DescriptorPool, upstreams: &Upstreams, options: Options) -> Result<Site> {
+        let names: Vec<&str> = upstreams.keys().map(String::as_str).collect();
+        let api = Api::load(pool, &names, options).map_err(|e| {
+            Error::invalid(e.method.clone(), "BAD_DESCRIPTORS", e.reason.clone()).with("method", &e.method)
+        })?;
+        let mut endpoints = HashMap::new();
+        for method in api.methods() {
+            let channel = upstreams.get(method.service()).expect("only these services were loaded").clone();
+            endpoints.insert(method.grpc_path().to_owned(), endpoint(pool, method, channel)?);
+        }
+        Ok(Site { api, pool: pool.clone(), endpoints, openapi: OnceLock::new() })
+    }
+
+    pub(crate) fn endpoint(&self, grpc_path: &str) -> Option<&Endpoint> {
+        self.endpoints.get(grpc_path)
+    }
+
+    pub(crate) fn types(&self) -> &Types {
+        self.api.types()
+    }
+
+    /// The verbs that the outside may use on a path; empty: there is no such path.
+    pub(crate) fn verbs(&self, path: &str) -> Vec<String> {
+        let open = |verb: &&str| {
+            let sample = if *verb == "*" { "GET" } else { verb };
+            let found = self.api.route(sample, path);
+            found.is_ok_and(|m| self.endpoint(m.method().grpc_path()).is_some_and(|e| !e.is_internal()))
+        };
+        let mut verbs: Vec<String> = self.api.allow(path).into_iter().filter(open).map(str::to_owned).collect();
+        if verbs.iter().any(|v| v == "*") {
+            verbs = ["DELETE", "GET", "PATCH", "POST", "PUT"].map(str::to_owned).to_vec();
+        }
+        if verbs.iter().any(|v| v == "GET") && !verbs.iter().any(|v| v == "HEAD") {
+            verbs.push("HEAD".to_owned());
+        }
+        if !verbs.is_empty() {
+            verbs.push("OPTIONS".to_owned());
+            verbs.sort();
+            verbs.dedup();
+        }
+        verbs
+    }
+
+    /// OpenAPI 3.1, made when first asked for.
+    pub(crate) fn openapi(&self, title: &str) -> Bytes {
+        self.openapi.get_or_init(|| crate::openapi::document(self, title).to_string().into()).clone()
+    }
+}
+
+fn endpoint(pool: &DescriptorPool, method: &Method, channel: Channel) -> Result<Endpoint> {
+    let policy = policy(pool, method.descriptor())?;
+    let uri = method.grpc_path().parse().map_err(Error::internal)?;
+    let request_id = method.descriptor().input().get_field_by_name("request_id");
+    let request_id = request_id.filter(|f| matches!(f.kind(), Kind::String) && !f.is_list()).map(|f| f.number());
+    Ok(Endpoint {
+        policy,
+        channel,
+        uri,
+        request_id,
+        client_streaming: method.client_streaming(),
+        label: Cow::Owned(method.grpc_path().to_owned()),
+    })
+}
+
+/// The method's policy. Methods of ours must have one; those of anybody else are public, since
+/// their own server decides.
+fn policy(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy> {
+    let has_options = pool.get_extension_by_name("jangteo.options.v1.policy").is_some_and(|e| method.options().has_extension(&e));
+    let service = method.parent_service();
+    if has_options || service.package_name().starts_with("jangteo.") {
+        return proto::policy::policy(pool, method).map_err(Error::internal);
+    }
+    let level = method.options().get_field_by_name("idempotency_level").and_then(|v| v.as_enum_number()).unwrap_or(0);
+    Ok(Policy {
+        path: format!("/{}/{}", service.full_name(), method.name()),
+        service: service.full_name().to_owned(),
+        access: Access::Public,
+        roles: Vec::new(),
+        callers: vec!["*".to_owned()],
+        timeout: None,
+        request_id: RequestId::Unspecified,
+        rate_class: RateClass::Unspecified,
+        audit: false,
+        repeatable: level != 0,
+        streaming: method.is_client_streaming() || method.is_server_streaming(),
+    })
+}
+
+/// The policies of the named services, for whoever makes the channels to them.
+pub fn policies<'a>(pool: &DescriptorPool, services: impl IntoIterator<Item = &'a str>) -> Result<Policies> {
+    let mut all = Policies::new();
+    for name in services {
+        let found = pool.get_service_by_name(name);
+        let service = found.ok_or_else(|| Error::not_found("service", name))?;
+        for method in service.methods() {
+            let p = policy(pool, &method)?;
+            all.insert(p.path.clone(), p);
+        }
+    }
+    Ok(all)
+}

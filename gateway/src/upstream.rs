@@ -1,0 +1,116 @@
+//! One call to a service, and its failures in our words.
+
+use crate::{
+    frames::{self, Frames},
+    problem::Problem,
+    site::Endpoint,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use jangteo_core::{Code, Error};
+use std::time::Instant;
+use tonic::{Status, body::Body};
+use tower::ServiceExt;
+
+/// Sends `body` and waits for the head of the answer. A refusal in the head is an error already.
+pub(crate) async fn call(
+    endpoint: &Endpoint,
+    headers: HeaderMap,
+    body: Body,
+    deadline: Option<Instant>,
+) -> Result<Response<Body>, Problem> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = endpoint.uri.clone();
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = headers;
+    let answer = match deadline {
+        None => endpoint.channel.clone().oneshot(request).await,
+        Some(d) => {
+            let sent = tokio::time::timeout_at(d.into(), endpoint.channel.clone().oneshot(request)).await;
+            sent.map_err(|_| Problem::late())?
+        }
+    };
+    let answer = answer.map_err(|e| match e.downcast::<Status>() {
+        Ok(status) => Problem::from(*status),
+        Err(error) => {
+            tracing::warn!(method = &*endpoint.label, error, "the service can't be reached");
+            Problem::unavailable()
+        }
+    })?;
+    match Status::from_header_map(answer.headers()) {
+        Some(status) if status.code() != tonic::Code::Ok => Err(status.into()),
+        None if answer.status() != StatusCode::OK => Err(not_grpc(answer.status())),
+        _ => Ok(answer),
+    }
+}
+
+/// The one message of a unary answer, with its frame head, and what else came along.
+pub(crate) async fn unary(
+    endpoint: &Endpoint,
+    mut headers: HeaderMap,
+    body: Body,
+    deadline: Option<Instant>,
+    limit: usize,
+) -> Result<(HeaderMap, Bytes), Problem> {
+    headers.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
+    let work = async {
+        let (parts, body) = call(endpoint, headers, body, None).await?.into_parts();
+        let mut frames = Frames::new(body, &parts.headers, limit);
+        let first = frames.next().await.transpose()?;
+        if first.is_some() && frames.next().await.transpose()?.is_some() {
+            return Err(Error::internal("a unary call was answered with several messages").into());
+        }
+        let trailers = frames.trailers.take().unwrap_or_default();
+        ended(&parts.headers, &trailers)?;
+        let first = first.ok_or_else(|| Error::internal("a call was answered without a message"))?;
+        let mut metadata = parts.headers;
+        metadata.extend(trailers);
+        Ok((metadata, first))
+    };
+    match deadline {
+        Some(d) => tokio::time::timeout_at(d.into(), work).await.map_err(|_| Problem::late())?,
+        None => work.await,
+    }
+}
+
+/// How a call ended, once its body has.
+pub(crate) fn ended(head: &HeaderMap, trailers: &HeaderMap) -> Result<(), Problem> {
+    match Status::from_header_map(trailers).or_else(|| Status::from_header_map(head)) {
+        Some(status) if status.code() == tonic::Code::Ok => Ok(()),
+        Some(status) => Err(status.into()),
+        None => Err(Problem::new(Code::Unavailable, "UPSTREAM_CUT", "the service broke off its answer")),
+    }
+}
+
+/// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
+fn not_grpc(status: StatusCode) -> Problem {
+    tracing::warn!(%status, "the service did not answer in gRPC");
+    let code = match status.as_u16() {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502 | 503 | 504 => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    let text = format!("the service answered with HTTP {}", status.as_u16());
+    Problem::new(code, "UPSTREAM_NOT_GRPC", text)
+}
+
+/// Copies what a service says beside its messages to the client's answer.
+pub(crate) fn copy_metadata(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        let s = name.as_str();
+        let own = s.starts_with("grpc-") || s.ends_with("-bin") || matches!(s, "content-type" | "date" | "server");
+        if !own && !crate::client::is_hop(name) {
+            to.append(name, value.clone());
+        }
+    }
+}
+
+/// A request body of one message that is complete.
+pub(crate) fn one(mut framed: Vec<u8>) -> Body {
+    frames::close(&mut framed, 0);
+    Body::new(http_body_util::Full::new(Bytes::from(framed)))
+}

@@ -1,0 +1,6 @@
+//! The tables of the platform's own, in every service's database.
+
+use crate::{Migration, Migrations};
+
+pub(crate) const MIGRATIONS: Migrations =
+    Migrations(&[Migration { name: "system_0001", sql: include_str!("system_0001.sql") }]);

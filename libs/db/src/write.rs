@@ -1,0 +1,198 @@
+//! [`Db::write`]: begin, run, commit; again when the store says that a race was lost.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use jangteo_core::{Call, Code, Error, Result};
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use uuid::Uuid;
+
+use crate::{Db, Tx, error::Kind, fail, idempotency, tx};
+
+/// Why a write may run again; of two reasons the later one in this list counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Retry {
+    #[default]
+    Never,
+    /// The closure decided on a version that it had read before the transaction began.
+    Stale,
+    /// The connection broke before the COMMIT: nothing happened.
+    Reconnect,
+    /// The store chose another transaction.
+    Contention,
+    /// The connection broke during the COMMIT. Only the request's key can tell what happened.
+    Unknown,
+}
+
+impl Retry {
+    pub(crate) fn after(kind: Kind) -> Retry {
+        match kind {
+            Kind::Serialisation => Retry::Contention,
+            Kind::Connection => Retry::Reconnect,
+            Kind::Locked | Kind::Full | Kind::Other => Retry::Never,
+        }
+    }
+
+    fn attempts(self, keyed: bool) -> u32 {
+        match self {
+            Retry::Never => 1,
+            Retry::Stale => 3,
+            Retry::Reconnect => 3,
+            Retry::Contention => 30,
+            Retry::Unknown if keyed => 5,
+            Retry::Unknown => 1,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Retry::Never => "never",
+            Retry::Stale => "stale",
+            Retry::Reconnect => "reconnect",
+            Retry::Contention => "contention",
+            Retry::Unknown => "unknown",
+        }
+    }
+}
+
+struct Failure {
+    error: Error,
+    retry: Retry,
+}
+
+impl Db {
+    /// The only way to write. Runs `f` in a transaction and commits it.
+    ///
+    /// - A call with a `request_id` leaves its answer in the same transaction; the same key with the same request
+    ///   gets that answer and `f` does not run, with another request it is refused: `REQUEST_ID_REUSED`.
+    ///   An answer is kept in the clear, so secrets have no place in it.
+    /// - `f` may run again, so it makes no call to anybody else. Whatever it returned or left in `tx` on a lost run is gone.
+    /// - An error from `f` leaves nothing behind.
+    pub async fn write<T, F, Fut>(&self, cx: &Call, f: F) -> Result<T>
+    where
+        T: prost::Message + Default,
+        F: Fn(Tx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        let keyed = cx.request_id.is_some();
+        self.transact(cx, keyed, |tx| {
+            let f = &f;
+            async move {
+                if !keyed {
+                    return f(tx).await;
+                }
+                if let Some(reply) = idempotency::open(&tx).await? {
+                    return T::decode(reply.as_slice()).map_err(Error::internal);
+                }
+                let reply = f(tx.share()).await?;
+                idempotency::close(&tx, reply.encode_to_vec()).await?;
+                Ok(reply)
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn transact<T, F, Fut>(&self, cx: &Call, keyed: bool, f: F) -> Result<T>
+    where
+        T: Send,
+        F: Fn(Tx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        let (start, call, service) = (Instant::now(), Arc::new(cx.clone()), self.0.service);
+        let mut attempt = 0;
+        let result = loop {
+            attempt += 1;
+            let Failure { error, retry } = match self.attempt(&call, &f).await {
+                Ok(value) => break Ok(value),
+                Err(failure) => failure,
+            };
+            let pause = backoff(attempt);
+            if attempt >= retry.attempts(keyed) || call.remaining().is_some_and(|left| left <= pause) {
+                break Err(error);
+            }
+            metrics::counter!("db_write_retries", "service" => service, "cause" => retry.name()).increment(1);
+            tracing::debug!(service, method = %call.method, attempt, cause = retry.name(), "write runs again");
+            tokio::time::sleep(pause).await;
+        };
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        metrics::histogram!("db_write_seconds", "service" => service, "outcome" => outcome).record(start.elapsed());
+        result
+    }
+
+    async fn attempt<T, F, Fut>(&self, call: &Arc<Call>, f: &F) -> Result<T, Failure>
+    where
+        F: Fn(Tx) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        // The writers' connections are opened at the right isolation level, which saves a round trip here.
+        let immediate = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
+        let session = self.0.writer.begin_with_options(options).await.map_err(|e| {
+            let retry = Retry::after(Kind::of(&e));
+            // Waiting again for a connection that was not to be had would only lengthen the queue.
+            let retry = if matches!(e, sea_orm::DbErr::ConnectionAcquire(_)) { Retry::Never } else { retry };
+            Failure { error: fail(e), retry }
+        })?;
+        let tx = Tx::new(self.clone(), session, call.clone());
+        let outcome = f(tx.share()).await;
+        let tx = tx.into_inner().map_err(|error| Failure { error, retry: Retry::Never })?;
+        let state = tx.state();
+        let error = match (outcome, state.failed) {
+            (Ok(value), None) => return tx.commit().await.map(|()| value),
+            (Ok(_), Some(e)) if state.retry == Retry::Never => {
+                Error::internal("a statement failed and the write went on; use ON CONFLICT or a savepoint")
+                    .with_source(e)
+            }
+            (Ok(_), Some(e)) => fail(e),
+            (Err(error), _) => error,
+        };
+        // A savepoint's statements don't pass through `Tx`, so the closure's own error may know more.
+        let seen = crate::error::cause(&error).map_or(Retry::Never, |e| Retry::after(Kind::of(e)));
+        if let Err(e) = tx.session.rollback().await {
+            tracing::debug!(service = self.0.service, error = %e, "rollback failed; the connection is dropped");
+        }
+        Err(Failure { error, retry: state.retry.max(seen) })
+    }
+}
+
+impl tx::Inner {
+    /// Commits in a task of its own: a caller that goes away must not tear the commit from its hooks.
+    #[expect(clippy::disallowed_methods, reason = "the task is awaited here and lives no longer than one COMMIT")]
+    async fn commit(self) -> Result<(), Failure> {
+        let task = tokio::spawn(async move {
+            self.session.commit().await?;
+            if self.emitted.load(Ordering::Relaxed) {
+                self.db.0.changed.send_modify(|n| *n += 1);
+            }
+            for hook in self.hooks.into_inner().expect("no holder panics") {
+                if std::panic::catch_unwind(AssertUnwindSafe(hook)).is_err() {
+                    tracing::error!(service = self.db.0.service, "a hook after the commit panicked");
+                }
+            }
+            Ok::<(), sea_orm::DbErr>(())
+        });
+        match task.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => match Retry::after(Kind::of(&e)) {
+                Retry::Reconnect => Err(unknown(e)),
+                retry => Err(Failure { error: fail(e), retry }),
+            },
+            Err(e) => Err(unknown(e)),
+        }
+    }
+}
+
+fn unknown(source: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    let message = "the connection broke while the write was being committed; it may or may not have happened";
+    Failure { error: Error::new(Code::Unknown, "OUTCOME_UNKNOWN", message).with_source(source), retry: Retry::Unknown }
+}
+
+/// Full jitter: anywhere up to 2, 4, 8 … 256 ms.
+pub(crate) fn backoff(attempt: u32) -> Duration {
+    let ceiling = 2_000u64 << attempt.saturating_sub(1).min(7);
+    Duration::from_micros(Uuid::new_v4().as_u64_pair().1 % ceiling)
+}

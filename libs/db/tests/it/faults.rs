@@ -1,0 +1,120 @@
+//! Lost connections. A proxy stands between the program and PostgreSQL and can cut the line at the COMMIT.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
+
+use db::{DbConfig, DbResult, sea_orm::ConnectionTrait};
+use jangteo_core::Code;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::store::*;
+
+/// The store behind a proxy, and the switch: the next COMMIT arrives at the server, its answer does not come back.
+async fn behind_a_proxy() -> (Store, Arc<AtomicBool>) {
+    let mut store = Store::postgres();
+    let (head, rest) = store.cfg.url.split_once('@').expect("postgres://user@host:port/database");
+    let (server, database) = rest.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("{head}@{}/{database}?sslmode=disable", listener.local_addr().unwrap());
+    let (server, cut) = (server.to_owned(), Arc::new(AtomicBool::new(false)));
+    tokio::spawn({
+        let cut = cut.clone();
+        async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(&server).await.unwrap();
+                tokio::spawn(relay(client, server, cut.clone()));
+            }
+        }
+    });
+    store.cfg = DbConfig { url, ..store.cfg };
+    (store, cut)
+}
+
+async fn relay(client: TcpStream, server: TcpStream, cut: Arc<AtomicBool>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let down = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
+        let commit = buffer[..n].windows(6).any(|w| w == b"COMMIT") && cut.swap(false, Relaxed);
+        if commit {
+            down.abort();
+        }
+        if to_server.write_all(&buffer[..n]).await.is_err() {
+            break;
+        }
+        if commit {
+            // The server gets time to commit before it learns that nobody listens.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_commit_is_found_again_by_its_key() {
+    let (store, cut) = behind_a_proxy().await;
+    let db = store.open().await;
+    let runs = AtomicU32::new(0);
+    cut.store(true, Relaxed);
+    let reply = db
+        .write(&keyed("k", 1), async |tx| {
+            runs.fetch_add(1, Relaxed);
+            put_and_tell(&tx).await
+        })
+        .await
+        .unwrap();
+    assert!(!cut.load(Relaxed), "the line was never cut");
+    assert_eq!(runs.load(Relaxed), 1, "the effect ran twice");
+    assert_eq!(count(db.primary(), &format!("cup WHERE id = '{}'", reply.shop_id)).await, 1);
+    assert_eq!(count(db.primary(), "event").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_the_unknown_is_said() {
+    let (store, cut) = behind_a_proxy().await;
+    let db = store.open().await;
+    cut.store(true, Relaxed);
+    let e = db.write(&cx(), async |tx| put_and_tell(&tx).await).await.unwrap_err();
+    assert_eq!((e.code(), e.reason()), (Code::Unknown, "OUTCOME_UNKNOWN"));
+    assert_eq!(count(db.primary(), "cup").await, 1, "it was not run again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_lost_before_the_commit_is_opened_again() {
+    let store = Store::postgres();
+    let db = store.open().await;
+    let runs = AtomicU32::new(0);
+    db.write(&cx(), async |tx| {
+        put_cup(&tx, "cup_1", "top", 1).await?;
+        if runs.fetch_add(1, Relaxed) == 0 {
+            tx.execute_unprepared("SELECT pg_terminate_backend(pg_backend_pid())").await.db()?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!((runs.load(Relaxed), count(db.primary(), "cup").await), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_serve_reads_and_may_be_away_at_the_start() {
+    let store = Store::postgres();
+    let db = store.open().await;
+    db.write(&cx(), async |tx| put_cup(&tx, "cup_1", "top", 1).await).await.unwrap();
+    let nobody = "postgres://postgres@127.0.0.1:1/postgres".to_owned();
+    let replicas = vec![store.cfg.url.clone(), nobody];
+    let cfg = DbConfig { replicas, acquire_timeout_ms: 300, ..store.cfg.clone() };
+    let db = db::Db::open("shop", &cfg, &[CUPS]).await.unwrap();
+    assert_eq!(count(db.read(), "cup").await, 1, "the first replica, in the service's schema");
+    let e = db.read().execute_unprepared("SELECT 1").await.map_err(db::fail).unwrap_err();
+    assert_eq!(e.code(), Code::Unavailable, "the second replica is away");
+    assert!(put_cup(db.read(), "cup_2", "top", 1).await.is_err(), "a replica took a write");
+    assert_eq!(count(db.primary(), "cup").await, 1);
+}

@@ -1,0 +1,235 @@
+//! `Db::write`.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use db::{
+    DbResult,
+    sea_orm::{ConnectionTrait, TransactionTrait},
+};
+use futures::future::join_all;
+use jangteo_core::{Code, Error, Principal, Result};
+
+use crate::store::*;
+
+pub async fn two_hundred_identical_calls_have_one_effect(store: Store) {
+    let db = store.open().await;
+    let cx = keyed("once", 1);
+    let replies: Vec<Opened> = join_all((0..200).map(|_| {
+        let (db, cx) = (db.clone(), cx.clone());
+        tokio::spawn(async move { db.write(&cx, async |tx| put_and_tell(&tx).await).await.unwrap() })
+    }))
+    .await
+    .into_iter()
+    .map(|r| r.unwrap())
+    .collect();
+    assert!(replies.iter().all(|r| *r == replies[0] && !r.shop_id.is_empty()), "{replies:?}");
+    assert_eq!(count(db.primary(), &format!("cup WHERE id = '{}'", replies[0].shop_id)).await, 1);
+    assert_eq!((count(db.primary(), "cup").await, count(db.primary(), "event").await), (1, 1));
+}
+
+pub async fn same_key_with_another_request_is_refused(store: Store) {
+    let db = store.open().await;
+    db.write(&keyed("k", 1), async |tx| put_and_tell(&tx).await).await.unwrap();
+    let e = db.write(&keyed("k", 2), async |tx| put_and_tell(&tx).await).await.unwrap_err();
+    assert_eq!((e.code(), e.reason()), (Code::InvalidArgument, "REQUEST_ID_REUSED"));
+    assert_eq!(count(db.primary(), "cup").await, 1);
+}
+
+pub async fn keys_belong_to_a_principal_and_a_method(store: Store) {
+    let db = store.open().await;
+    let mut calls = [keyed("k", 1), keyed("k", 1), keyed("k", 1)];
+    calls[1].principal = Principal::System("other".into());
+    calls[2].method = "/test.v1.Shop/Other".into();
+    for cx in &calls {
+        db.write(cx, async |tx| put_and_tell(&tx).await).await.unwrap();
+    }
+    db.write(&cx(), async |tx| put_and_tell(&tx).await).await.unwrap();
+    assert_eq!(count(db.primary(), "cup").await, 4);
+    assert_eq!(count(db.primary(), "idempotency").await, 3, "a call without a key leaves no row");
+}
+
+pub async fn failing_closure_leaves_nothing(store: Store) {
+    let db = store.open().await;
+    let cx = keyed("k", 1);
+    let refused: Result<Opened> = db
+        .write(&cx, async |tx| {
+            put_and_tell(&tx).await?;
+            Err(Error::not_found("shelf", "top"))
+        })
+        .await;
+    assert_eq!(refused.unwrap_err().reason(), "SHELF_NOT_FOUND");
+    for table in ["cup", "event", "idempotency"] {
+        assert_eq!(count(db.primary(), table).await, 0, "{table}");
+    }
+    db.write(&cx, async |tx| put_and_tell(&tx).await).await.unwrap();
+    assert_eq!(count(db.primary(), "cup").await, 1);
+}
+
+/// Sixteen closures look whether the shelf is empty and put a cup there if so. Unless a lost race runs again,
+/// more than one succeeds (write skew), or some fail.
+pub async fn lost_races_run_again(store: Store) {
+    let db = store.open().await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let winners = join_all((0..16).map(|n| {
+        let (db, runs) = (db.clone(), runs.clone());
+        tokio::spawn(async move {
+            db.write(&cx(), async |tx| {
+                runs.fetch_add(1, Relaxed);
+                let empty = count(&tx, "cup").await == 0;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if empty {
+                    put_cup(&tx, &format!("cup_{n}"), "top", n).await?;
+                }
+                Ok(opened("shp_1", i64::from(empty)))
+            })
+            .await
+            .unwrap()
+        })
+    }))
+    .await;
+    assert_eq!(winners.into_iter().map(|w| w.unwrap().cups).sum::<i64>(), 1);
+    assert_eq!(count(db.primary(), "cup").await, 1);
+    if store.is_postgres() {
+        assert!(runs.load(Relaxed) > 16, "nothing ran again");
+    }
+}
+
+pub async fn swallowed_failure_is_not_committed(store: Store) {
+    let db = store.open().await;
+    let e = db
+        .write(&cx(), async |tx| {
+            put_cup(&tx, "cup_1", "top", 1).await?;
+            let _ = put_cup(&tx, "cup_1", "top", 2).await;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(e.code(), Code::Internal);
+    assert_eq!(count(db.primary(), "cup").await, 0);
+}
+
+pub async fn savepoint_may_fail(store: Store) {
+    let db = store.open().await;
+    db.write(&cx(), async |tx| {
+        put_cup(&tx, "cup_1", "top", 1).await?;
+        let attempt = tx.begin().await.db()?;
+        let e = put_cup(&attempt, "cup_1", "top", 2).await.unwrap_err();
+        assert!(db::is_unique_violation(&e), "{e:?}");
+        attempt.rollback().await.db()?;
+        put_cup(&tx, "cup_2", "top", 2).await
+    })
+    .await
+    .unwrap();
+    assert_eq!(count(db.primary(), "cup").await, 2);
+}
+
+pub async fn hooks_run_once_after_the_commit(store: Store) {
+    let db = store.open().await;
+    let ran = Arc::new(AtomicU32::new(0));
+    let hook = |ran: &Arc<AtomicU32>| {
+        let ran = ran.clone();
+        move || {
+            ran.fetch_add(1, Relaxed);
+        }
+    };
+    let refused: Result<()> = db
+        .write(&cx(), async |tx| {
+            tx.after_commit(hook(&ran));
+            Err(Error::not_found("shelf", "top"))
+        })
+        .await;
+    assert!(refused.is_err());
+    assert_eq!(ran.load(Relaxed), 0);
+    let mut changed = db.changed();
+    db.write(&keyed("k", 1), async |tx| {
+        tx.after_commit(hook(&ran));
+        assert_eq!(ran.load(Relaxed), 0, "too early");
+        put_and_tell(&tx).await
+    })
+    .await
+    .unwrap();
+    assert_eq!(ran.load(Relaxed), 1);
+    assert!(changed.has_changed().unwrap(), "the bus was not woken");
+    changed.mark_unchanged();
+    db.write(&cx(), async |tx| put_cup(&tx, "quiet", "top", 1).await).await.unwrap();
+    assert!(!changed.has_changed().unwrap(), "woken without an event");
+}
+
+pub async fn abandoned_write_leaves_nothing(store: Store) {
+    let db = store.open().await;
+    let cx = keyed("k", 1);
+    let write = db.write(&cx, async |tx| {
+        put_and_tell(&tx).await?;
+        std::future::pending::<Result<Opened>>().await
+    });
+    assert!(tokio::time::timeout(Duration::from_millis(200), write).await.is_err());
+    // The only writer of SQLite must be free again.
+    let again = db.write(&cx, async |tx| put_and_tell(&tx).await);
+    tokio::time::timeout(Duration::from_secs(5), again).await.unwrap().unwrap();
+    assert_eq!((count(db.primary(), "cup").await, count(db.primary(), "event").await), (1, 1));
+}
+
+/// Both ways to write a closure over references make a future that a server can spawn.
+pub async fn write_futures_are_send(store: Store) {
+    let db = store.open().await;
+    tokio::spawn(async move {
+        let (cx, id) = (cx(), "a".to_owned());
+        let shelves = vec!["top".to_owned(), "bottom".to_owned()];
+        db.write(&cx, async |tx| {
+            for shelf in &shelves {
+                put_cup(&tx, &format!("{id}_{shelf}"), shelf, 1).await?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let (id, shelves) = (&id, &shelves);
+        db.write(&cx, |tx| async move {
+            put_cup(&tx, id, &shelves[0], 1).await?;
+            tx.emit(&opened(id, 1)).await.map(|_| ())
+        })
+        .await
+        .unwrap();
+        assert_eq!(count(db.primary(), "cup").await, 3);
+    })
+    .await
+    .unwrap();
+}
+
+pub async fn readers_refuse_writes(store: Store) {
+    let db = store.open().await;
+    for conn in [db.read(), db.primary()] {
+        assert!(put_cup(conn, "cup_1", "top", 1).await.is_err());
+    }
+    assert_eq!(count(db.primary(), "cup").await, 0);
+}
+
+pub async fn old_answers_are_swept(store: Store) {
+    let db = store.open().await;
+    for (key, hours) in [("old", 0), ("young", 30)] {
+        let mut cx = keyed(key, 1);
+        cx.now += chrono::TimeDelta::hours(hours);
+        db.write(&cx, async |tx| put_and_tell(&tx).await).await.unwrap();
+    }
+    assert_eq!(db.sweep(cx().now + chrono::TimeDelta::hours(47)).await.unwrap(), 0);
+    assert_eq!(db.sweep(cx().now + chrono::TimeDelta::hours(49)).await.unwrap(), 1);
+    assert_eq!(count(db.primary(), "idempotency WHERE request_id = 'young'").await, 1);
+}
+
+pub async fn errors_keep_their_meaning(store: Store) {
+    let db = store.open().await;
+    let e = db.primary().execute_unprepared("SELECT * FROM nowhere").await.map_err(db::fail).unwrap_err();
+    assert_eq!(e.code(), Code::Internal);
+    assert!(!e.message().contains("nowhere"), "the caller must not learn about our tables");
+    assert!(!db::is_unique_violation(&e));
+    db.close().await;
+    let e = db.write(&cx(), async |_| Ok(())).await.unwrap_err();
+    assert_eq!(e.code(), Code::Unavailable, "{e:?}");
+    assert_eq!(db.ping().await.unwrap_err().code(), Code::Unavailable);
+}

@@ -1,0 +1,74 @@
+//! Events as handlers see them.
+
+use db::{Applied, Db, Tx};
+use futures::future::BoxFuture;
+use jangteo_core::{Call, Result};
+use proto::jangteo::event::v1::Envelope;
+use std::{ops::Deref, sync::{Arc, Mutex}};
+
+pub(crate) type Handler = Arc<dyn Fn(Delivered) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+/// One delivery on its way through a handler.
+#[derive(Clone)]
+pub(crate) struct Delivered {
+    pub cx: Call,
+    pub consumer: Arc<str>,
+    pub envelope: Envelope,
+    pub cursor: Option<i64>,
+    /// A dead letter that is tried again: its place in the order is long past, its own row makes it once.
+    pub dead_letter: bool,
+    pub outcome: Arc<Mutex<Option<Applied>>>,
+}
+
+impl Delivered {
+    pub async fn apply<F, Fut>(&self, db: &Db, f: F) -> Result<()>
+    where
+        F: Fn(Tx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<()>> + Send,
+    {
+        let outcome = if self.dead_letter {
+            match db.dead_letter_replay(&self.cx, &self.consumer, &self.envelope.event_id, f).await? {
+                true => Applied::Done,
+                false => Applied::Duplicate,
+            }
+        } else {
+            db.apply(&self.cx, &self.consumer, &self.envelope, self.cursor, f).await?
+        };
+        *self.outcome.lock().expect("no holder panics") = Some(outcome);
+        Ok(())
+    }
+}
+
+/// An event and what it came with. Derefs to the event.
+pub struct Received<E> {
+    pub event: E,
+    pub(crate) delivered: Delivered,
+}
+
+impl<E> Received<E> {
+    /// A call of this service's own, in the trace of the fact, for RPCs that the handler makes.
+    pub fn call(&self) -> &Call {
+        &self.delivered.cx
+    }
+
+    pub fn envelope(&self) -> &Envelope {
+        &self.delivered.envelope
+    }
+
+    /// Writes the event's effect: inbox and effect in one transaction, so that it happens once however
+    /// often the event is delivered. `f` may run again and makes no RPC; make those before.
+    pub async fn apply<F, Fut>(&self, db: &Db, f: F) -> Result<()>
+    where
+        F: Fn(Tx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<()>> + Send,
+    {
+        self.delivered.apply(db, f).await
+    }
+}
+
+impl<E> Deref for Received<E> {
+    type Target = E;
+    fn deref(&self) -> &E {
+        &self.event
+    }
+}

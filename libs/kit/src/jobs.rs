@@ -1,0 +1,72 @@
+//! Timed jobs: a lease lets one replica run each of them.
+
+use bus::Stop;
+use db::{Db, Lease};
+use futures::future::BoxFuture;
+use jangteo_core::{Call, Clock, Result};
+use std::{sync::Arc, time::{Duration, Instant}};
+use tokio::time::MissedTickBehavior;
+use tracing::Instrument;
+
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub name: &'static str,
+    pub period: Duration,
+    pub run: Arc<dyn Fn(Call) -> BoxFuture<'static, Result<()>> + Send + Sync>,
+}
+
+/// How long after a replica died another one takes over.
+const TAKEOVER: Duration = Duration::from_secs(30);
+
+impl Job {
+    /// Runs until `stop`; a run in progress is finished first.
+    pub async fn work(self, service: &'static str, db: Db, owner: String, clock: Arc<dyn Clock>, stop: Stop) {
+        let mut ticks = tokio::time::interval(self.period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let lease = format!("job:{}", self.name);
+        let mut held: Option<Lease> = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            match self.hold(&db, &mut held, &lease, &owner).await {
+                Ok(true) => self.once(service, clock.as_ref()).await,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(job = self.name, error = ?error, "taking a job's lease failed"),
+            }
+        }
+        if let Some(lease) = held
+            && let Err(error) = db.release(&lease).await
+        {
+            tracing::warn!(job = self.name, error = ?error, "releasing a job's lease failed");
+        }
+    }
+
+    async fn hold(&self, db: &Db, held: &mut Option<Lease>, name: &str, owner: &str) -> Result<bool> {
+        let ttl = self.period + TAKEOVER;
+        if let Some(lease) = held
+            && db.renew(lease, ttl).await?
+        {
+            return Ok(true);
+        }
+        *held = db.lease(name, owner, ttl).await?;
+        Ok(held.is_some())
+    }
+
+    async fn once(&self, service: &'static str, clock: &dyn Clock) {
+        let started = Instant::now();
+        let mut cx = Call::system(service, self.name, clock.now());
+        let span = tracing::debug_span!("job", service, job = self.name);
+        cx.trace = rpc::trace::enter(&span, rpc::trace::start());
+        let outcome = match (self.run)(cx).instrument(span).await {
+            Ok(()) => "done",
+            Err(error) => {
+                tracing::error!(service, job = self.name, error = ?error, "a job failed");
+                "failed"
+            }
+        };
+        let labels = [("service", service), ("job", self.name), ("outcome", outcome)];
+        metrics::histogram!("job_seconds", &labels).record(started.elapsed().as_secs_f64());
+    }
+}

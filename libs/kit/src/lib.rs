@@ -1,0 +1,30 @@
+//! What turns a crate into a service of the platform: configuration, stores, peers, events, jobs,
+//! telemetry, start and stop. A service implements [`Service`]; the binary lists its services as
+//! [`Entry`] values; [`Market`] builds and runs any selection of them in one process.
+
+mod admin;
+pub mod config;
+pub mod crash;
+mod events;
+mod feed;
+mod health;
+mod inbox;
+mod jobs;
+mod market;
+mod mount;
+mod process;
+mod secrets;
+mod service;
+pub mod telemetry;
+pub mod testing;
+
+pub use admin::{Admin, Probe};
+pub use config::Config;
+pub use events::Received;
+pub use market::{Market, Running};
+pub use mount::Mount;
+pub use service::{Boot, Entry, Service, entry};
+
+pub use cache;
+pub use db;
+pub use rpc;

@@ -1,0 +1,307 @@
+//! Builds and runs any selection of services in one process.
+
+use crate::{
+    Config, Entry, Probe, admin::Admin,
+    inbox::{Inbox, Log, Outbox},
+    feed, health::{self, Served}, mount::Mounted, process::Process, telemetry::Telemetry,
+};
+use bus::{ConsumerSpec, Embedded, EventBus, JetStream, JetStreamConfig, Lag, Replay, Replayed, Stop};
+use cache::Cache;
+use db::{Db, DeadLetter, Paged};
+use jangteo_core::{Clock, Code, Error, Page, Result};
+use proto::Channel;
+use rpc::{Guarded, Verifier};
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpListener, task::JoinSet};
+use tonic::service::Routes;
+
+/// Services of one process, built and not yet running.
+pub struct Market {
+    process: Arc<Process>,
+    guarded: Guarded,
+    mounted: Vec<Mounted>,
+    bus: Option<Arc<dyn EventBus>>,
+}
+
+impl Market {
+    /// Opens databases, builds `services` and mounts them. `all` are the services that exist, so that a
+    /// section of the configuration for one that runs elsewhere is no error.
+    pub async fn build(config: Config, clock: Arc<dyn Clock>, services: &[Entry], all: &[Entry]) -> Result<Market> {
+        if !services.is_empty() {
+            config.check(&all.iter().map(|e| e.name).collect::<Vec<_>>())?;
+        }
+        let process = Arc::new(Process::new(config, clock, services)?);
+        let mut mounted = Vec::new();
+        let mut routes = Routes::builder();
+        for entry in services {
+            let dbs = process.databases(entry).await?;
+            let mut m = (entry.build)(process.clone(), dbs).await?;
+            m.routes.drain(..).for_each(|add| add(&mut routes));
+            mounted.push(m);
+        }
+        let guarded = Guarded::new(process.guard.clone(), routes.routes());
+        for local in process.local.values() {
+            let _ = local.set(guarded.clone());
+        }
+        let bus = bus(&process.config, &mounted).await?;
+        Ok(Market { process, guarded, mounted, bus })
+    }
+
+    /// Brings the databases of `services` up to date, whatever the configuration says of the start.
+    pub async fn migrate(mut config: Config, clock: Arc<dyn Clock>, services: &[Entry]) -> Result<()> {
+        config.database.migrate = true;
+        let process = Process::new(config, clock, services)?;
+        for entry in services {
+            for db in process.databases(entry).await? {
+                db.close().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The channel by which `caller` reaches `service`, in this process or elsewhere.
+    pub fn channel(&self, caller: &str, service: &str) -> Result<Channel> {
+        self.process.channel(caller, service)
+    }
+
+    pub fn verifier(&self) -> Arc<Verifier> {
+        self.process.verifier.clone()
+    }
+    pub fn cache(&self) -> Cache {
+        self.process.cache.clone()
+    }
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.process.clock.clone()
+    }
+    pub fn config(&self) -> &Config {
+        &self.process.config
+    }
+
+    /// Every consumer of this process's services.
+    pub fn consumers(&self) -> Vec<String> {
+        self.mounted.iter().flat_map(|m| m.consumers.keys().map(|k| consumer_name(m.name, k))).collect()
+    }
+
+    fn inboxes(&self) -> impl Iterator<Item = (ConsumerSpec, Arc<Inbox>)> + '_ {
+        self.mounted.iter().flat_map(|m| {
+            m.consumers.iter().map(|(key, handlers)| {
+                let name = consumer_name(m.name, key);
+                let inbox = Inbox {
+                    service: m.name,
+                    source: key.0,
+                    consumer: name.as_str().into(),
+                    db: m.dbs[0].clone(),
+                    clock: self.process.clock.clone(),
+                    handlers: handlers.clone(),
+                };
+                (ConsumerSpec::new(name, key.0, key.1), Arc::new(inbox))
+            })
+        })
+    }
+
+    fn inbox(&self, consumer: &str) -> Result<(ConsumerSpec, Arc<Inbox>)> {
+        self.inboxes().find(|(spec, _)| spec.name == consumer).ok_or_else(|| {
+            let known = self.consumers().join(", ");
+            Error::new(Code::NotFound, "CONSUMER_NOT_FOUND", format!("no consumer {consumer}; there are: {known}"))
+        })
+    }
+
+    fn bus(&self) -> Result<&Arc<dyn EventBus>> {
+        self.bus.as_ref().ok_or_else(|| Error::unavailable("the event bus"))
+    }
+
+    /// Dead letters of `consumer`, the oldest first.
+    pub async fn dead_letters(&self, consumer: &str, page: &Page) -> Result<Paged<DeadLetter>> {
+        self.inbox(consumer)?.1.db.dead_letters(Some(consumer), page).await
+    }
+
+    /// Tries one dead letter again; false when that was done before.
+    pub async fn replay_dead_letter(&self, consumer: &str, event_id: &str) -> Result<bool> {
+        self.inbox(consumer)?.1.replay_dead_letter(event_id).await
+    }
+
+    /// Delivers stored events to `consumer` again; what it has applied already changes nothing.
+    pub async fn replay(&self, consumer: &str, replay: Replay, stop: Stop) -> Result<Replayed> {
+        let (spec, inbox) = self.inbox(consumer)?;
+        self.bus()?.replay(spec, replay, inbox, stop).await
+    }
+
+    pub async fn lag(&self, consumer: &str) -> Result<Lag> {
+        let (spec, inbox) = self.inbox(consumer)?;
+        self.bus()?.lag(&spec, inbox.as_ref()).await
+    }
+
+    /// Starts everything: gRPC when an address is configured, relays, consumers, jobs and the feed of
+    /// keys and revocations. `name` is this process as a caller.
+    pub async fn start(self, name: &'static str, telemetry: &Telemetry) -> Result<Running> {
+        let market = Arc::new(self);
+        let (accept, work) = (Stop::new(), Stop::new());
+        let mut tasks = Tasks::default();
+        let probe = Probe {
+            ready: {
+                let market = market.clone();
+                let accept = accept.clone();
+                Arc::new(move || {
+                    let (market, accept) = (market.clone(), accept.clone());
+                    Box::pin(async move { market.ready(&accept).await })
+                })
+            },
+            metrics: telemetry.metrics(),
+        };
+        if let Some(address) = market.process.config.grpc {
+            let listener = listen(address).await?;
+            let (service, reporter) = Served::new(market.guarded.clone())?;
+            tasks.spawn(health::report(market.clone(), reporter, accept.clone(), work.clone()));
+            let (tls, stop) = (market.process.tls.clone(), accept.clone());
+            tasks.spawn(async move {
+                if let Err(error) = rpc::serve(listener, tls.as_ref(), service, stop.cancelled_owned()).await {
+                    tracing::error!(error = ?error, "serving gRPC failed");
+                }
+            });
+        }
+        if let Some(address) = market.process.config.admin {
+            let admin = Admin { listener: listen(address).await?, probe: probe.clone() };
+            // Answers "not ready" while the rest drains.
+            tasks.spawn(admin.serve(work.clone()));
+        }
+        tasks.spawn(feed::follow(market.process.clone(), name, work.clone()));
+        market.work(&mut tasks, &work);
+        Ok(Running { market, probe, accept, work, tasks })
+    }
+
+    /// Ready when stores answer, the bus is connected and tokens can be verified.
+    pub(crate) async fn ready(&self, accept: &Stop) -> std::result::Result<(), String> {
+        if accept.is_cancelled() {
+            return Err("stopping".to_owned());
+        }
+        for db in self.mounted.iter().flat_map(|m| &m.dbs) {
+            db.ping().await.map_err(|e| format!("database of {}: {e}", db.service()))?;
+        }
+        if self.bus.as_ref().is_some_and(|b| !b.healthy()) {
+            return Err("event bus: not connected".to_owned());
+        }
+        if !self.process.verifier.has_keys() {
+            return Err("auth: no signing keys yet".to_owned());
+        }
+        Ok(())
+    }
+
+    fn work(&self, tasks: &mut Tasks, stop: &Stop) {
+        let Some(bus) = &self.bus else { return };
+        for m in &self.mounted {
+            for db in &m.dbs {
+                let outbox = Arc::new(Outbox {
+                    db: db.clone(),
+                    owner: self.process.owner.clone(),
+                    clock: self.process.clock.clone(),
+                    leases: Default::default(),
+                });
+                let (bus, stop) = (bus.clone(), stop.clone());
+                tasks.spawn(sweep(db.clone(), self.process.clock.clone(), stop.clone()));
+                tasks.spawn(async move { ended("relay", bus.relay(outbox, stop).await) });
+            }
+            for job in &m.jobs {
+                let (db, owner, clock) = (m.dbs[0].clone(), self.process.owner.clone(), self.process.clock.clone());
+                tasks.spawn(job.clone().work(m.name, db, owner, clock, stop.clone()));
+            }
+        }
+        for (spec, inbox) in self.inboxes() {
+            let (bus, stop) = (bus.clone(), stop.clone());
+            tasks.spawn(async move { ended("consumer", bus.consume(spec, inbox, stop).await) });
+        }
+    }
+}
+
+/// A running market. [`Running::stop`] before the process ends.
+pub struct Running {
+    pub market: Arc<Market>,
+    pub probe: Probe,
+    /// Cancelled first: no new calls.
+    pub accept: Stop,
+    /// Cancelled when the calls in flight are done: no new events and jobs.
+    work: Stop,
+    tasks: Tasks,
+}
+
+impl Running {
+    /// Unready, no new connections, calls in flight finished, consumers and relays drained, databases
+    /// closed; what is not done after the configured time is cut off. `edge` resolves when the edge of
+    /// this process, which stops by `accept` too, is done.
+    pub async fn stop(mut self, edge: impl Future<Output = ()>) {
+        let limit = Duration::from_secs(self.market.process.config.drain_seconds);
+        tracing::info!("stopping");
+        self.accept.cancel();
+        let drained = tokio::time::timeout(limit, async {
+            edge.await;
+            self.market.process.cache.flushed(Duration::from_secs(1)).await;
+            self.work.cancel();
+            self.tasks.join().await;
+            for db in self.market.mounted.iter().flat_map(|m| &m.dbs) {
+                db.close().await;
+            }
+        });
+        match drained.await {
+            Ok(()) => tracing::info!("stopped"),
+            Err(_) => tracing::warn!(seconds = limit.as_secs(), "not everything was done in time"),
+        }
+    }
+}
+
+/// The tasks of the process; those that are left are aborted when it is dropped.
+#[derive(Default)]
+struct Tasks(JoinSet<()>);
+
+impl Tasks {
+    fn spawn(&mut self, f: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(f);
+    }
+    async fn join(&mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
+fn consumer_name(service: &str, (source, aggregate): &(&str, &str)) -> String {
+    format!("{service}.{source}-{aggregate}")
+}
+
+async fn bus(config: &Config, mounted: &[Mounted]) -> Result<Option<Arc<dyn EventBus>>> {
+    if let Some(urls) = &config.nats.url {
+        let defaults = JetStreamConfig::default();
+        let jetstream = JetStreamConfig {
+            urls: urls.split(',').map(|u| u.trim().to_owned()).collect(),
+            replicas: config.nats.replicas.unwrap_or(defaults.replicas),
+            max_bytes: config.nats.max_bytes.or(defaults.max_bytes),
+            credentials_file: config.nats.credentials_file.clone(),
+            ..defaults
+        };
+        return Ok(Some(Arc::new(JetStream::connect(&jetstream).await?)));
+    }
+    let logs = mounted.iter().flat_map(|m| m.dbs.iter().cloned()).map(|db| Arc::new(Log(db)) as Arc<dyn bus::Log>);
+    Ok((!mounted.is_empty()).then(|| Arc::new(Embedded::new(logs)) as Arc<dyn EventBus>))
+}
+
+fn ended(what: &str, outcome: Result<()>) {
+    if let Err(error) = outcome {
+        tracing::error!(what, error = ?error, "a worker ended");
+    }
+}
+
+/// Forgets idempotency keys that are too old to be used again.
+async fn sweep(db: Db, clock: Arc<dyn Clock>, stop: Stop) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HOUR) => {}
+        }
+        if let Err(error) = db.sweep(clock.now()).await {
+            tracing::warn!(service = db.service(), error = ?error, "sweeping idempotency keys failed");
+        }
+    }
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| Error::new(Code::Unavailable, "ADDRESS_UNAVAILABLE", format!("{address}: {e}")))
+}

@@ -1,0 +1,74 @@
+//! What a service mounts, erased so that the rest of the kit is compiled once.
+
+use crate::{Service, events::{Delivered, Handler, Received}, jobs::Job};
+use db::Db;
+use jangteo_core::{Call, Error, Result};
+use proto::Event;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tonic::service::RoutesBuilder;
+
+/// Collects what a service answers, listens to and does by the clock.
+pub struct Mount<S> {
+    service: Arc<S>,
+    mounted: Mounted,
+}
+
+pub(crate) struct Mounted {
+    pub name: &'static str,
+    pub dbs: Vec<Db>,
+    pub routes: Vec<Box<dyn FnOnce(&mut RoutesBuilder) + Send + Sync>>,
+    /// By (source, aggregate): one consumer gets every event of an aggregate, so that it sees versions
+    /// without gaps, and hands on the types it has a handler for.
+    pub consumers: BTreeMap<(&'static str, &'static str), BTreeMap<String, Handler>>,
+    pub jobs: Vec<Job>,
+}
+
+impl<S: Service> Mount<S> {
+    pub(crate) fn new(service: Arc<S>, dbs: Vec<Db>) -> Self {
+        let mounted =
+            Mounted { name: S::NAME, dbs, routes: Vec::new(), consumers: BTreeMap::new(), jobs: Vec::new() };
+        Mount { service, mounted }
+    }
+
+    pub(crate) fn done(self) -> Mounted {
+        self.mounted
+    }
+
+    /// `m.grpc(catalog_service::routes)`
+    pub fn grpc(&mut self, routes: fn(Arc<S>, &mut RoutesBuilder)) -> &mut Self {
+        let service = self.service.clone();
+        self.mounted.routes.push(Box::new(move |to| routes(service, to)));
+        self
+    }
+
+    /// `m.on(Self::user_registered)`: durable, in order per aggregate, effect once.
+    pub fn on<E, F, Fut>(&mut self, handler: F) -> &mut Self
+    where
+        E: Event,
+        F: Fn(Arc<S>, Received<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        let service = self.service.clone();
+        let handler = Arc::new(handler);
+        let erased: Handler = Arc::new(move |delivered: Delivered| {
+            let (service, handler) = (service.clone(), handler.clone());
+            Box::pin(async move {
+                let event = E::decode(delivered.envelope.payload.as_slice()).map_err(Error::internal)?;
+                handler(service, Received { event, delivered }).await
+            })
+        });
+        self.mounted.consumers.entry((E::SOURCE, E::AGGREGATE)).or_default().insert(E::full_name(), erased);
+        self
+    }
+
+    /// `m.every("expire-unpaid", mins(1), Self::expire_unpaid)`: by one replica at a time.
+    pub fn every<F, Fut>(&mut self, name: &'static str, period: Duration, job: F) -> &mut Self
+    where
+        F: Fn(Arc<S>, Call) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        let service = self.service.clone();
+        self.mounted.jobs.push(Job { name, period, run: Arc::new(move |cx| Box::pin(job(service.clone(), cx))) });
+        self
+    }
+}

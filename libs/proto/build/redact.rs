@@ -1,0 +1,33 @@
+//! `impl Debug` for every message with a sensitive field: it prints everything but that field,
+//! so that no log line of ours can hold personal data or a secret by accident.
+
+use crate::{has_sensitive_field, ident, is_sensitive, messages, rust_path, snake};
+use prost_reflect::DescriptorPool;
+use std::fmt::Write;
+
+pub fn generate(pool: &DescriptorPool) -> Result<String, std::fmt::Error> {
+    let mut code = String::new();
+    for m in messages(pool).filter(has_sensitive_field) {
+        write!(
+            code,
+            "impl std::fmt::Debug for {} {{ fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{ \
+             f.debug_struct({:?})",
+            rust_path(&m),
+            m.name()
+        )?;
+        let mut oneofs = Vec::new();
+        for field in m.fields() {
+            match field.containing_oneof().filter(|o| !o.is_synthetic()) {
+                Some(o) if oneofs.contains(&o.name().to_owned()) => {}
+                Some(o) => {
+                    oneofs.push(o.name().to_owned());
+                    write!(code, ".field({:?}, &\"[oneof]\")", snake(o.name()))?;
+                }
+                None if is_sensitive(&field) => write!(code, ".field({:?}, &\"[redacted]\")", field.name())?,
+                None => write!(code, ".field({:?}, &self.{})", field.name(), ident(field.name()))?,
+            }
+        }
+        writeln!(code, ".finish() }} }}")?;
+    }
+    Ok(code)
+}

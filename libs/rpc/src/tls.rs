@@ -1,0 +1,94 @@
+//! Mutual TLS between services where no mesh gives it. A certificate names its service by a SPIFFE
+//! id in the subject's alternative names (<https://spiffe.io>) and its host by a DNS name.
+
+use crate::{Caller, caller::service_of_spiffe};
+use jangteo_core::{Error, Result};
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use std::{path::PathBuf, sync::Arc};
+use tokio_rustls::TlsAcceptor;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use x509_parser::extensions::GeneralName;
+
+/// Where the PEM files are. Either all three or none.
+#[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Signs everybody's certificates.
+    pub ca: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    pub fn load(&self) -> Result<Option<TlsFiles>> {
+        let (cert, key, ca) = match (&self.cert, &self.key, &self.ca) {
+            (None, None, None) => return Ok(None),
+            (Some(cert), Some(key), Some(ca)) => (cert, key, ca),
+            _ => return Err(Error::invalid("tls", "INCOMPLETE", "needs cert, key and ca, or none of them")),
+        };
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|e| Error::invalid("tls", "UNREADABLE", format!("{}: {e}", path.display())))
+        };
+        Ok(Some(TlsFiles { cert: read(cert)?, key: read(key)?, ca: read(ca)? }))
+    }
+}
+
+/// The PEM text of a certificate chain, its key and the authority.
+#[derive(Clone)]
+pub struct TlsFiles {
+    pub cert: Vec<u8>,
+    pub key: Vec<u8>,
+    pub ca: Vec<u8>,
+}
+
+impl TlsFiles {
+    /// Accepts only clients whose certificate the authority signed.
+    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        for ca in certificates(&self.ca)? {
+            roots.add(ca).map_err(Error::internal)?;
+        }
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(Error::internal)?;
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::internal)?
+            .with_client_cert_verifier(clients.build().map_err(Error::internal)?)
+            .with_single_cert(certificates(&self.cert)?, key)
+            .map_err(Error::internal)?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// For calling `service`, whose certificate must carry that DNS name.
+    pub(crate) fn client(&self, service: &str) -> ClientTlsConfig {
+        ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.ca))
+            .identity(Identity::from_pem(&self.cert, &self.key))
+            .domain_name(service)
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<_, _>>().map_err(Error::internal)
+}
+
+/// The service that a verified client certificate names.
+pub(crate) fn caller(certificate: &CertificateDer<'_>) -> Option<Caller> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let names = parsed.subject_alternative_name().ok()??;
+    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    // The standard allows one; with two there is no telling whose the certificate is.
+    match (uris.next(), uris.next()) {
+        (Some(uri), None) => service_of_spiffe(uri).map(|s| Caller(s.into())),
+        _ => None,
+    }
+}

@@ -1,0 +1,267 @@
+//! What a seller says about a product: at first, and when it changes.
+
+use super::{Event, Product, tags, won};
+use jangteo_core::{Currency, Error, Result, Time, Violation};
+use proto::{
+    google::r#type::Money,
+    jangteo::catalog::v1::{
+        Condition, CreateProductRequest, ProductCreated, ProductStockChanged, ProductUpdated, UpdateProductRequest,
+    },
+};
+
+/// In won.
+const MAX_PRICE: i64 = 1_000_000_000_000;
+
+const FIELDS: [&str; 7] = ["title", "description", "price", "category_id", "condition", "stock", "tags"];
+
+/// The event that a new product begins with.
+pub fn created(id: &str, seller_id: &str, req: &CreateProductRequest, now: Time) -> Result<ProductCreated> {
+    let mut bad = Violations::default();
+    let title = bad.keep(title(&req.title));
+    let price = bad.keep(price(req.price.as_ref()));
+    bad.none()?;
+    Ok(ProductCreated {
+        product_id: id.to_owned(),
+        seller_id: seller_id.to_owned(),
+        title: title.unwrap_or_default(),
+        description: req.description.trim().to_owned(),
+        price: price.map(won),
+        category_id: req.category_id.clone(),
+        region_id: req.region_id.clone(),
+        condition: req.condition,
+        stock: req.stock.unwrap_or(1),
+        tags: tags::normalise(&req.tags),
+        create_time: Some(proto::timestamp(now)),
+    })
+}
+
+/// What an update asks for; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Patch {
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub price: Option<i64>,
+    pub category_id: Option<String>,
+    pub condition: Option<Condition>,
+    pub stock: Option<i32>,
+    pub tags: Option<Vec<String>>,
+}
+
+/// Without a mask: the fields that are present. With one: exactly those it names; a named field that is absent is
+/// cleared, which only `description` and `tags` can be.
+pub fn patch(req: &UpdateProductRequest) -> Result<Patch> {
+    let paths = req.update_mask.iter().flat_map(|m| &m.paths).map(String::as_str).collect::<Vec<_>>();
+    let mut bad = Violations::default();
+    for path in paths.iter().filter(|p| **p != "*" && !FIELDS.contains(p)) {
+        bad.add("update_mask", "UNKNOWN_FIELD", format!("{path} can't be updated; it may name {}", FIELDS.join(", ")));
+    }
+    let masked = !paths.is_empty();
+    let named = |f: &str| paths.contains(&"*") || paths.contains(&f);
+    let wanted = |f: &str, present: bool, clearable: bool| {
+        let wanted = if masked { named(f) } else { present };
+        if wanted && !present && !clearable {
+            bad.add(f, "REQUIRED", "can't be cleared".to_owned());
+        }
+        wanted && (present || clearable)
+    };
+    let want_title = wanted("title", req.title.is_some(), false);
+    let want_description = wanted("description", req.description.is_some(), true);
+    let want_price = wanted("price", req.price.is_some(), false);
+    let want_category = wanted("category_id", req.category_id.is_some(), false);
+    let want_condition = wanted("condition", req.condition.is_some(), false);
+    let want_stock = wanted("stock", req.stock.is_some(), false);
+    let want_tags = wanted("tags", !req.tags.is_empty(), true);
+    let patch = Patch {
+        title: want_title.then(|| bad.keep(title(req.title()))).flatten(),
+        description: want_description.then(|| req.description().trim().to_owned()),
+        price: want_price.then(|| bad.keep(price(req.price.as_ref()))).flatten(),
+        category_id: want_category.then(|| req.category_id().to_owned()),
+        condition: want_condition.then(|| req.condition()),
+        stock: want_stock.then(|| req.stock()),
+        tags: want_tags.then(|| tags::normalise(&req.tags)),
+    };
+    bad.none()?;
+    Ok(patch)
+}
+
+impl Product {
+    /// Nothing when the patch says what is so already.
+    pub fn update(&self, patch: &Patch) -> Vec<Event> {
+        let mut changed = Vec::new();
+        fn set<T: Clone + PartialEq>(name: &str, now: &T, to: &Option<T>, changed: &mut Vec<String>) -> T {
+            match to {
+                Some(to) if to != now => {
+                    changed.push(name.to_owned());
+                    to.clone()
+                }
+                _ => now.clone(),
+            }
+        }
+        let updated = ProductUpdated {
+            product_id: self.product_id.clone(),
+            title: set("title", &self.title, &patch.title, &mut changed),
+            description: set("description", &self.description, &patch.description, &mut changed),
+            price: Some(won(set("price", &self.price, &patch.price, &mut changed))),
+            category_id: set("category_id", &self.category_id, &patch.category_id, &mut changed),
+            condition: set("condition", &self.condition, &patch.condition, &mut changed).into(),
+            tags: set("tags", &self.tags, &patch.tags, &mut changed),
+            changed: Vec::new(),
+        };
+        let mut events = Vec::new();
+        if !changed.is_empty() {
+            events.push(Event::Updated(ProductUpdated { changed, ..updated }));
+        }
+        if let Some(stock) = patch.stock.filter(|s| *s != self.stock) {
+            let product_id = self.product_id.clone();
+            events.push(Event::StockChanged(ProductStockChanged { product_id, delta: stock - self.stock, stock }));
+        }
+        events
+    }
+}
+
+fn title(text: &str) -> Result<String> {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() < 2 || text.chars().any(char::is_control) {
+        return Err(Error::invalid("title", "INVALID_TITLE", "must have at least two characters that can be seen"));
+    }
+    Ok(text)
+}
+
+fn price(money: Option<&Money>) -> Result<i64> {
+    let money = proto::money("price", money)?;
+    if money.currency != Currency::KRW {
+        return Err(Error::invalid("price.currency_code", "UNSUPPORTED_CURRENCY", "must be KRW"));
+    }
+    if !(0..=MAX_PRICE).contains(&money.minor) {
+        return Err(Error::invalid("price.units", "OUT_OF_RANGE", format!("must be from 0 to {MAX_PRICE}")));
+    }
+    Ok(money.minor)
+}
+
+/// Collects the rules that one request breaks, so that they are answered together.
+#[derive(Default)]
+struct Violations(std::cell::RefCell<Vec<Violation>>);
+
+impl Violations {
+    fn add(&self, field: &str, reason: &str, description: String) {
+        self.0.borrow_mut().push(Violation { field: field.to_owned(), reason: reason.to_owned(), description });
+    }
+    fn keep<T>(&self, result: Result<T>) -> Option<T> {
+        result.map_err(|e| self.0.borrow_mut().extend_from_slice(e.field_violations())).ok()
+    }
+    fn none(self) -> Result<()> {
+        let all = self.0.into_inner();
+        if all.is_empty() { Ok(()) } else { Err(Error::violations(all)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jangteo_core::from_micros;
+    use prost_types::FieldMask;
+    use proptest::prelude::*;
+
+    fn product() -> Product {
+        let mut p = Product::default();
+        let req = CreateProductRequest {
+            title: "  낡은   자전거 ".into(),
+            description: "잘 굴러갑니다\n".into(),
+            price: Some(won(30_000)),
+            category_id: "cycling".into(),
+            region_id: "seoul".into(),
+            condition: Condition::Fair.into(),
+            tags: vec!["#자전거".into()],
+            ..Default::default()
+        };
+        p.apply(&Event::Created(created("prd_1", "usr_1", &req, from_micros(0)).unwrap()));
+        p
+    }
+
+    fn fields(e: &Error) -> Vec<&str> {
+        e.field_violations().iter().map(|v| v.field.as_str()).collect()
+    }
+
+    fn mask(paths: &[&str]) -> Option<FieldMask> {
+        Some(FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() })
+    }
+
+    #[test]
+    fn text_is_tidied() {
+        let p = product();
+        assert_eq!((p.title.as_str(), p.description.as_str(), p.stock), ("낡은 자전거", "잘 굴러갑니다", 1));
+    }
+
+    #[test]
+    fn every_broken_rule_is_named_at_once() {
+        let req = CreateProductRequest {
+            title: " \t ".into(),
+            price: Some(Money { currency_code: "USD".into(), units: 5, nanos: 0 }),
+            ..Default::default()
+        };
+        let e = created("prd_1", "usr_1", &req, from_micros(0)).unwrap_err();
+        assert_eq!(fields(&e), ["title", "price.currency_code"]);
+    }
+
+    #[test]
+    fn without_a_mask_the_present_fields_change() {
+        let req = UpdateProductRequest { title: Some("새 자전거".into()), stock: Some(0), ..Default::default() };
+        let got = patch(&req).unwrap();
+        assert_eq!(got, Patch { title: Some("새 자전거".into()), stock: Some(0), ..Patch::default() });
+    }
+
+    #[test]
+    fn a_mask_names_exactly_what_changes() {
+        let req = UpdateProductRequest {
+            title: Some("새 자전거".into()),
+            price: Some(won(1)),
+            update_mask: mask(&["price", "tags", "description"]),
+            ..Default::default()
+        };
+        let got = patch(&req).unwrap();
+        let want = Patch {
+            price: Some(1),
+            tags: Some(vec![]),
+            description: Some(String::new()),
+            ..Patch::default()
+        };
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn a_mask_can_not_clear_what_is_required_or_name_what_is_not_there() {
+        let req = UpdateProductRequest { update_mask: mask(&["title", "seller_id"]), ..Default::default() };
+        assert_eq!(fields(&patch(&req).unwrap_err()), ["update_mask", "title"]);
+        let all = UpdateProductRequest { update_mask: mask(&["*"]), ..Default::default() };
+        assert_eq!(fields(&patch(&all).unwrap_err()), ["title", "price", "category_id", "condition", "stock"]);
+    }
+
+    #[test]
+    fn saying_what_is_so_already_changes_nothing() {
+        let p = product();
+        let same = Patch { title: Some(p.title.clone()), stock: Some(p.stock), ..Patch::default() };
+        assert!(p.update(&same).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn the_events_of_an_update_make_the_product_that_was_asked_for(
+            title in prop::option::of("[a-z]{2,9}"), price in prop::option::of(0..9i64), stock in prop::option::of(0..9i32),
+            tags in prop::option::of(prop::collection::vec("[a-z]{1,3}", 0..4)),
+        ) {
+            let before = product();
+            let patch = Patch { title, price, stock, tags, ..Patch::default() };
+            let mut after = before.clone();
+            before.update(&patch).iter().for_each(|e| after.apply(e));
+            let want = Product {
+                title: patch.title.clone().unwrap_or(before.title),
+                price: patch.price.unwrap_or(before.price),
+                stock: patch.stock.unwrap_or(before.stock),
+                tags: patch.tags.clone().unwrap_or(before.tags),
+                ..after.clone()
+            };
+            prop_assert_eq!(&after, &want);
+            prop_assert!(after.update(&patch).is_empty());
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The catalogue: products with their stock, likes, views and history, the category tree, the regions.
+//!
+//! Owns: products (in six regional shards; a product's id names its shard), likes, and categories (in the
+//! first database). A product's row is the fold of its events: both are written in one transaction, and the row's
+//! version is the version of its last event.
+//! Calls: nobody. Emits: `ProductCreated`, `ProductUpdated`, `ProductStatusChanged`, `ProductStockChanged`,
+//! `ProductDeleted`, `CategoryCreated`. Listens to: nothing.
+
+mod api;
+pub mod domain;
+mod events;
+mod migrations;
+pub mod store;
+
+pub use migrations::MIGRATIONS;
+
+use jangteo_core::{PageTokens, Result};
+use kit::{
+    Boot, Mount, Service,
+    cache::{Cache, Counter},
+    db::{Db, Migrations, Shards},
+};
+use proto::jangteo::catalog::v1::catalog_service;
+use serde::Deserialize;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How long a read may be answered from the cache. Changes evict at once; this bounds what a lost message costs.
+    pub cache_secs: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { cache_secs: 300 }
+    }
+}
+
+pub struct Catalog {
+    /// Where categories and the claims of request ids are.
+    home: Db,
+    shards: Shards,
+    cache: Cache,
+    /// Views not yet written, by product.
+    views: Counter,
+    pages: PageTokens,
+    ttl: Duration,
+}
+
+impl Catalog {
+    pub fn new(home: Db, shards: Shards, cache: Cache, pages: PageTokens, config: &Config) -> Self {
+        let views = cache.counter("views");
+        Catalog { home, shards, cache, views, pages, ttl: Duration::from_secs(config.cache_secs) }
+    }
+}
+
+impl Service for Catalog {
+    const NAME: &'static str = "catalog";
+    const MIGRATIONS: Migrations = MIGRATIONS;
+    type Config = Config;
+
+    async fn build(cx: &Boot<Config>) -> Result<Self> {
+        let shards = cx.shards(domain::region::COUNT)?;
+        Ok(Catalog::new(cx.db(), shards, cx.cache(), cx.page_tokens(), cx.config()))
+    }
+
+    fn mount(m: &mut Mount<Self>) {
+        m.grpc(catalog_service::routes)
+            .every("flush-views", Duration::from_secs(3), Self::flush_views)
+            .every("fold-likes", Duration::from_secs(1), Self::fold_likes);
+    }
+}

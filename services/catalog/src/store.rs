@@ -1,0 +1,5 @@
+//! Rows and how they become messages; the only file that knows the ORM.
+
+pub mod category;
+pub mod like;
+pub mod product;

@@ -1,0 +1,83 @@
+//! The command line.
+
+use crate::{operate, serve, services::select};
+use clap::{Args, Parser, Subcommand};
+use jangteo_core::Result;
+use kit::Config;
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+#[derive(Parser)]
+#[command(name = "jangteo", version, about = "A marketplace back end: one program, any shape.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Settings of every command. All others: a file (`JANGTEO_CONFIG`, default `jangteo.toml`) or
+/// the environment (`JANGTEO_DATABASE__URL`); see docs/configuration.md.
+#[derive(Args)]
+struct Common {
+    /// Where the embedded market keeps its files [default: data]
+    #[arg(long, global = true, env = "JANGTEO_DATA")]
+    data: Option<PathBuf>,
+    /// Where the edge listens [default: 127.0.0.1:8080]
+    #[arg(long, global = true, env = "JANGTEO_HTTP")]
+    http: Option<SocketAddr>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run services: `all` (with the edge), or some by name, each listening for gRPC
+    Serve {
+        /// `all`, or names separated by commas
+        #[arg(default_value = "all")]
+        services: String,
+        /// Load the demo data if the market is empty
+        #[arg(long)]
+        demo: bool,
+    },
+    /// Run the edge: before the market's services, or before any gRPC server
+    Gateway(serve::GatewayArgs),
+    /// Bring the databases up to date
+    Migrate {
+        /// `all`, or names separated by commas
+        #[arg(default_value = "all")]
+        services: String,
+    },
+    /// Load the demo data; running it again changes nothing
+    Seed,
+    /// Look at event consumers and mend them
+    #[command(subcommand)]
+    Events(operate::Events),
+    /// Print the OpenAPI description of the market
+    Openapi,
+}
+
+impl Cli {
+    pub async fn run(self) -> Result<()> {
+        let config = self.common.config()?;
+        match self.command {
+            Command::Serve { services, demo } => serve::serve(config, &services, demo).await,
+            Command::Gateway(args) => serve::gateway(config, args).await,
+            Command::Migrate { services } => operate::migrate(config, &select(&services)?).await,
+            Command::Seed => operate::seed(config).await,
+            Command::Events(command) => operate::events(config, command).await,
+            Command::Openapi => operate::openapi(config),
+        }
+    }
+}
+
+impl Common {
+    fn config(&self) -> Result<Config> {
+        let mut overrides = BTreeMap::new();
+        if let Some(data) = &self.data {
+            overrides.insert("data", data.display().to_string());
+        }
+        if let Some(http) = &self.http {
+            overrides.insert("http", http.to_string());
+        }
+        Config::load(&overrides)
+    }
+}

@@ -1,0 +1,124 @@
+//! Commands for operators: migrations, demo data, event consumers.
+
+use crate::{seed, services::SERVICES};
+use bus::{Position, Replay, Stop};
+use clap::Subcommand;
+use jangteo_core::{Error, Page, Result, SystemClock, from_micros};
+use kit::{Config, Entry, Market, telemetry};
+use std::sync::Arc;
+
+#[derive(Subcommand)]
+pub enum Events {
+    /// List consumers and what each has still to do
+    Consumers,
+    /// List the events that a consumer gave up on
+    DeadLetters {
+        /// As `events consumers` names it: `user.auth-user`
+        consumer: String,
+    },
+    /// Deliver events again: one dead letter, or all stored events from a point
+    Replay {
+        consumer: String,
+        /// One event of `events dead-letters`, or `all` of them
+        #[arg(long, conflicts_with = "from")]
+        dead_letter: Option<String>,
+        /// `start`, a position, or a time such as 2026-11-21T00:00:00Z
+        #[arg(long)]
+        from: Option<String>,
+    },
+}
+
+async fn market(config: Config) -> Result<Market> {
+    Market::build(config, Arc::new(SystemClock), SERVICES, SERVICES).await
+}
+
+pub async fn migrate(config: Config, services: &[Entry]) -> Result<()> {
+    let telemetry = telemetry::init(&config, "migrate")?;
+    Market::migrate(config, Arc::new(SystemClock), services).await?;
+    telemetry.flush().await;
+    Ok(())
+}
+
+pub async fn seed(config: Config) -> Result<()> {
+    let telemetry = telemetry::init(&config, "seed")?;
+    let running = market(config).await?.start("gateway", &telemetry).await?;
+    let loaded = seed::run(&running.market).await;
+    running.stop(std::future::ready(())).await;
+    telemetry.flush().await;
+    loaded
+}
+
+pub async fn events(config: Config, command: Events) -> Result<()> {
+    let telemetry = telemetry::init(&config, "events")?;
+    let market = market(config).await?;
+    match command {
+        Events::Consumers => {
+            for consumer in market.consumers() {
+                let lag = market.lag(&consumer).await?;
+                println!("{consumer}\tpending {}\tin flight {}", lag.pending, lag.in_flight);
+            }
+        }
+        Events::DeadLetters { consumer } => {
+            let letters = dead_letters(&market, &consumer).await?;
+            for letter in &letters {
+                let e = &letter.envelope;
+                let (time, id, version) = (letter.time, &e.aggregate_id, e.version);
+                println!("{}\t{time}\t{}\t{id} v{version}\t{} attempts\t{}", e.event_id, e.r#type, letter.attempts, letter.error);
+            }
+            println!("{} dead letters", letters.len());
+        }
+        Events::Replay { consumer, dead_letter: Some(id), .. } if id == "all" => {
+            for letter in dead_letters(&market, &consumer).await? {
+                replay_one(&market, &consumer, &letter.envelope.event_id).await?;
+            }
+        }
+        Events::Replay { consumer, dead_letter: Some(id), .. } => replay_one(&market, &consumer, &id).await?,
+        Events::Replay { consumer, from, .. } => {
+            let replay = Replay { from: position(from.as_deref().unwrap_or("start"))?, baseline: false };
+            let done = market.replay(&consumer, replay, Stop::new()).await?;
+            let (delivered, duplicates) = (done.delivered, done.duplicates);
+            println!("delivered {delivered}, of which {duplicates} had been applied before; {} dead letters", done.dead_letters);
+        }
+    }
+    telemetry.flush().await;
+    Ok(())
+}
+
+async fn dead_letters(market: &Market, consumer: &str) -> Result<Vec<kit::db::DeadLetter>> {
+    let mut all = Vec::new();
+    let mut page = Page { size: 100, after: Vec::new() };
+    loop {
+        let letters = market.dead_letters(consumer, &page).await?;
+        all.extend(letters.rows);
+        match letters.next {
+            Some(after) => page.after = after,
+            None => return Ok(all),
+        }
+    }
+}
+
+async fn replay_one(market: &Market, consumer: &str, event_id: &str) -> Result<()> {
+    match market.replay_dead_letter(consumer, event_id).await? {
+        true => println!("{event_id}\tapplied"),
+        false => println!("{event_id}\thad been replayed before"),
+    }
+    Ok(())
+}
+
+fn position(text: &str) -> Result<Position> {
+    if text == "start" {
+        return Ok(Position::Start);
+    }
+    if let Ok(n) = text.parse() {
+        return Ok(Position::At(n));
+    }
+    match chrono::DateTime::parse_from_rfc3339(text) {
+        Ok(t) => Ok(Position::Time(from_micros(t.timestamp_micros()))),
+        Err(_) => Err(Error::invalid("from", "INVALID_POSITION", "must be start, a position or an RFC 3339 time")),
+    }
+}
+
+pub fn openapi(config: Config) -> Result<()> {
+    println!("{}", crate::serve::openapi(&config)?);
+    Ok(())
+}
