@@ -6,7 +6,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast; else echo test --no-fail-fast; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench proto breaking new image
+.PHONY: help run test check lint bench proto breaking new prove image
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -17,15 +17,14 @@ run: ## the whole market in one process on embedded stores, data in ./data (ARGS
 test: ## every test, on embedded stores and on PostgreSQL, Redis and NATS that it starts itself (ARGS="-p catalog")
 	scripts/with-servers cargo $(TESTS) --locked $(if $(ARGS),$(ARGS),--workspace)
 
-check: lint test ## what CI runs: format, clippy, buf, generated code, tests
+check: lint prove test ## what CI runs: format, clippy, buf, a new service from scratch, tests
 
-lint: ## check without the tests
+lint: ## format, clippy and buf
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	@if command -v npx >/dev/null; then \
 	  echo '$(BUF) lint' && $(BUF) lint && $(BUF) format --diff --exit-code --path proto/jangteo; \
 	else echo 'skipped: buf lint and format need npx (nodejs)'; fi
-	scripts/new-service --check
 
 bench: ## a table of requests/s, latency and CPU time a request, beside a raw floor
 	cargo bench --locked --package jangteo $(ARGS)
@@ -39,6 +38,9 @@ breaking: ## what would break a client of main (AGAINST=origin/main)
 
 new: ## a new service: make new name=wallet
 	@scripts/new-service "$(name)"
+
+prove: ## make a service from scratch, call it, remove it
+	scripts/new-service --prove
 
 image: ## the container image
 	docker build --tag jangteo .

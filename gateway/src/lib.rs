@@ -1,1 +1,37 @@
+//! The edge: REST and JSON, server-sent events, gRPC-Web and plain gRPC in; gRPC out.
+//!
+//! It knows no service. Routes, types, policies and the API page all come from descriptors
+//! ([`Site`]), and a channel per service leads to whoever answers, in this process or far away.
+//! One request runs through: `edge` (who, whence, what is said of it), `rest` or `grpc` (the
+//! protocol), `admit` (token, limits, policy), `upstream` (the call), and `problem` when it fails.
 
+mod admit;
+mod body;
+mod client;
+mod config;
+mod cors;
+mod edge;
+mod frames;
+mod grpc;
+mod idempotency;
+mod negotiate;
+mod observe;
+mod openapi;
+mod pages;
+mod problem;
+mod reflect;
+mod reply;
+mod rest;
+mod serve;
+mod site;
+mod stall;
+mod standalone;
+mod stream;
+mod upstream;
+mod web;
+
+pub use client::Peer;
+pub use config::{CorsConfig, EdgeConfig, HttpConfig, JsonConfig, Limits};
+pub use edge::{Backing, Edge, Probes};
+pub use site::{Site, Upstreams, policies};
+pub use standalone::{StandaloneConfig, standalone, standalone_on};

@@ -17,10 +17,10 @@ const ERROR_INFO: &str = "google.rpc.ErrorInfo";
 const BAD_REQUEST: &str = "google.rpc.BadRequest";
 const RETRY_INFO: &str = "google.rpc.RetryInfo";
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     http: StatusCode,
     status: pb::Status,
@@ -37,10 +37,6 @@ impl Problem {
         let mut p = Problem::new(code, reason, message);
         p.0.http = http;
         p
-    }
-
-    pub fn unavailable() -> Problem {
-        Error::unavailable("the service").into()
     }
 
     pub fn late() -> Problem {

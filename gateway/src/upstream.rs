@@ -31,13 +31,7 @@ pub(crate) async fn call(
             sent.map_err(|_| Problem::late())?
         }
     };
-    let answer = answer.map_err(|e| match e.downcast::<Status>() {
-        Ok(status) => Problem::from(*status),
-        Err(error) => {
-            tracing::warn!(method = &*endpoint.label, error, "the service can't be reached");
-            Problem::unavailable()
-        }
-    })?;
+    let answer = answer.unwrap_or_else(|never| match never {});
     match Status::from_header_map(answer.headers()) {
         Some(status) if status.code() != tonic::Code::Ok => Err(status.into()),
         None if answer.status() != StatusCode::OK => Err(not_grpc(answer.status())),

@@ -284,7 +284,9 @@ impl Reader {
             End::Dead => self.replayed.dead_letters += 1,
         }
         self.open.remove(&out.seq);
-        self.stored = self.stored.max(out.cursor.unwrap_or(0));
+        if out.end == End::Done {
+            self.stored = self.stored.max(out.cursor.unwrap_or(0));
+        }
     }
 
     /// Everything at or below is done, once `but` is.

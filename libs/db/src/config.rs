@@ -1,8 +1,10 @@
 //! Where a service's rows are.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DbConfig {
     /// `sqlite://data/catalog.db?mode=rwc` or `postgres://user:password@host/database`.
@@ -34,6 +36,30 @@ impl Default for DbConfig {
     }
 }
 
+/// Without the passwords.
+impl fmt::Debug for DbConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DbConfig")
+            .field("url", &without_password(&self.url))
+            .field("schema", &self.schema)
+            .field("replicas", &self.replicas.iter().map(|url| without_password(url)).collect::<Vec<_>>())
+            .field("max_connections", &self.max_connections)
+            .field("acquire_timeout_ms", &self.acquire_timeout_ms)
+            .field("isolation", &self.isolation)
+            .field("relay", &self.relay)
+            .finish()
+    }
+}
+
+/// `postgres://host/database`: who logs in there, and with what, is nobody else's business.
+fn without_password(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or_default();
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
+        _ => url.to_owned(),
+    }
+}
+
 /// How far PostgreSQL keeps writes apart. SQLite has one writer and is always serializable, so anything
 /// weaker lets a closure that is right on one store be wrong on the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,5 +77,19 @@ impl Isolation {
             Isolation::Serializable => "serializable",
             Isolation::RepeatableRead => "repeatable read",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_password() {
+        let replicas = vec!["postgres://u@h:1/d?password=hunter2".to_owned()];
+        let cfg = DbConfig { url: "postgres://u:hunt@er2@h/d".to_owned(), replicas, ..Default::default() };
+        let shown = format!("{cfg:?}");
+        assert!(shown.contains("postgres://h/d") && shown.contains("postgres://h:1/d"), "{shown}");
+        assert!(!shown.contains("er2"), "{shown}");
     }
 }

@@ -101,7 +101,7 @@ fn behind<E: EntityTrait>(keys: &[Key<E::Column>], after: &[String]) -> Result<C
 
 fn value<C: ColumnTrait>(column: &C, text: &str) -> Result<Value> {
     Ok(match column.def().get_column_type() {
-        ColumnType::TinyInteger | ColumnType::SmallInteger | ColumnType::Integer | ColumnType::BigInteger => {
+        ColumnType::SmallInteger | ColumnType::Integer | ColumnType::BigInteger => {
             text.parse::<i64>().map_err(|_| bad_token())?.into()
         }
         ColumnType::Float | ColumnType::Double => text.parse::<f64>().map_err(|_| bad_token())?.into(),

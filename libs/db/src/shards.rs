@@ -17,7 +17,7 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// `n` logical shards (1 to 256 would be a byte's worth; 255 are allowed) over 1 to `n` databases.
+    /// 1 to 255 logical shards over 1 to `n` databases.
     pub fn new(n: usize, dbs: Vec<Db>) -> Result<Shards> {
         match u8::try_from(n) {
             Ok(count) if count > 0 && !dbs.is_empty() && dbs.len() <= n => Ok(Shards { count, dbs: dbs.into() }),

@@ -78,7 +78,7 @@ impl Db {
         F: Fn(Tx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T>> + Send,
     {
-        let keyed = cx.request_id.is_some();
+        let keyed = cx.request_id.as_deref().is_some_and(|key| !key.is_empty());
         self.transact(cx, keyed, |tx| {
             let f = &f;
             async move {

@@ -1,5 +1,7 @@
 //! One suite over both stores. PostgreSQL comes from `scripts/with-servers`; each test has a schema of its own.
 
+#![expect(clippy::disallowed_methods, reason = "tests spawn many callers at once")]
+
 #[path = "it/crypt.rs"]
 mod crypt;
 #[path = "it/events.rs"]
@@ -42,13 +44,14 @@ both! {
         hooks_run_once_after_the_commit, abandoned_write_leaves_nothing, write_futures_are_send, readers_refuse_writes,
         old_answers_are_swept, errors_keep_their_meaning;
     events:
-        parallel_emits_are_gap_free_and_arrive_in_order, append_refuses_a_wrong_version, parallel_decisions_all_win_in_turn,
+        parallel_emits_are_gap_free_and_arrive_in_order, append_refuses_a_wrong_version, stale_version_gets_another_chance, parallel_decisions_all_win_in_turn,
         events_are_insert_only, envelopes_say_who_when_and_why, snapshots_save_folding_and_are_keyed_by_schema, old_events_are_upcast;
     outbox: batches_are_ordered_and_partitioned, without_a_relay_nothing_waits, refill_publishes_again;
-    leases: one_holder_at_a_time, epoch_fences_the_former_holder, renewing_keeps_and_releasing_frees;
+    leases: one_holder_at_a_time, epoch_fences_the_former_holder, fence_holds_until_the_commit, renewing_keeps_and_releasing_frees;
     inbox:
         effects_happen_once_and_in_order, failing_effect_is_not_noted, parallel_deliveries_have_one_effect, cursor_moves_with_the_effect,
         reset_starts_again, dead_letters_stand_aside_and_replay_once;
+    faults: killed_writer_leaves_whole_writes;
     migrations:
         starters_may_come_together, edited_migration_stops_the_start, failed_migration_leaves_nothing, order_is_kept, newer_schema_is_tolerated;
     crypt: sealed_values_open_only_in_their_place, master_keys_rotate, erased_person_stays_unreadable, first_use_in_parallel_makes_one_key;

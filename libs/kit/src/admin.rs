@@ -1,28 +1,29 @@
 //! `/healthz`, `/readyz` and `/metrics` of a process that has no edge to serve them.
 
-use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use std::{convert::Infallible, time::Duration};
+use tokio::{net::TcpListener, sync::watch};
+
+/// Whether the process can do its work, and if not, what is missing.
+pub type Readiness = std::result::Result<(), String>;
 
 /// What an operator asks of a process; the edge serves the same.
 #[derive(Clone)]
 pub struct Probe {
-    /// `Err` says what is missing.
-    pub ready: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+    pub readiness: watch::Receiver<Readiness>,
     pub metrics: PrometheusHandle,
 }
 
 impl Probe {
     /// The answer to one of the three paths; `None` for any other.
-    pub async fn answer(&self, path: &str) -> Option<(StatusCode, String)> {
+    pub fn answer(&self, path: &str) -> Option<(StatusCode, String)> {
         Some(match path {
             "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
-            "/readyz" => match (self.ready)().await {
+            "/readyz" => match &*self.readiness.borrow() {
                 Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
                 Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             },
@@ -32,7 +33,7 @@ impl Probe {
     }
 }
 
-pub struct Admin {
+pub(crate) struct Admin {
     pub listener: TcpListener,
     pub probe: Probe,
 }
@@ -62,7 +63,7 @@ impl Admin {
 }
 
 async fn answer(probe: Probe, request: Request<Incoming>) -> Result<Response<Full<bytes::Bytes>>, Infallible> {
-    let (status, text) = match probe.answer(request.uri().path()).await {
+    let (status, text) = match probe.answer(request.uri().path()) {
         Some(answer) => answer,
         None => (StatusCode::NOT_FOUND, "there is only /healthz, /readyz and /metrics\n".to_owned()),
     };

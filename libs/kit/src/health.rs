@@ -1,12 +1,13 @@
 //! What anybody may ask of a service's port beside its methods: gRPC health and reflection.
 
-use crate::market::Market;
+use crate::{admin::Readiness, market::Market};
 use bus::Stop;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use jangteo_core::{Error, Result};
 use rpc::Guarded;
 use std::{convert::Infallible, sync::Arc, task::{Context, Poll}, time::Duration};
+use tokio::sync::watch;
 use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
@@ -48,18 +49,27 @@ impl Service<Request<Body>> for Served {
     }
 }
 
-/// Tells gRPC health what `/readyz` says, until `stop`.
-pub(crate) async fn report(market: Arc<Market>, reporter: HealthReporter, accept: Stop, stop: Stop) {
+/// Looks after the process's readiness until `stop`, and tells gRPC health of it. Looks often until
+/// the first time it is ready.
+pub(crate) async fn watch_readiness(
+    market: Arc<Market>,
+    readiness: watch::Sender<Readiness>,
+    reporter: HealthReporter,
+    accept: Stop,
+    stop: Stop,
+) {
     while !stop.is_cancelled() {
-        let status = match market.ready(&accept).await {
-            Ok(()) => ServingStatus::Serving,
-            Err(_) => ServingStatus::NotServing,
+        let state = market.ready(&accept).await;
+        let (status, pause) = match &state {
+            Ok(()) => (ServingStatus::Serving, Duration::from_secs(1)),
+            Err(_) => (ServingStatus::NotServing, Duration::from_millis(50)),
         };
         reporter.set_service_status("", status).await;
+        drop(readiness.send_replace(state));
         tokio::select! {
             () = accept.cancelled(), if !accept.is_cancelled() => {}
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

@@ -18,7 +18,7 @@ mod service;
 pub mod telemetry;
 pub mod testing;
 
-pub use admin::{Admin, Probe};
+pub use admin::{Probe, Readiness};
 pub use config::Config;
 pub use events::Received;
 pub use market::{Market, Running};

@@ -12,7 +12,7 @@ use jangteo_core::{Clock, Code, Error, Page, Result};
 use proto::Channel;
 use rpc::{Guarded, Verifier};
 use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tonic::service::Routes;
 
 /// Services of one process, built and not yet running.
@@ -137,21 +137,12 @@ impl Market {
         let market = Arc::new(self);
         let (accept, work) = (Stop::new(), Stop::new());
         let mut tasks = Tasks::default();
-        let probe = Probe {
-            ready: {
-                let market = market.clone();
-                let accept = accept.clone();
-                Arc::new(move || {
-                    let (market, accept) = (market.clone(), accept.clone());
-                    Box::pin(async move { market.ready(&accept).await })
-                })
-            },
-            metrics: telemetry.metrics(),
-        };
+        let (readiness, watched) = watch::channel(Err("starting".to_owned()));
+        let probe = Probe { readiness: watched, metrics: telemetry.metrics() };
+        let (service, reporter) = Served::new(market.guarded.clone())?;
+        tasks.spawn(health::watch_readiness(market.clone(), readiness, reporter, accept.clone(), work.clone()));
         if let Some(address) = market.process.config.grpc {
             let listener = listen(address).await?;
-            let (service, reporter) = Served::new(market.guarded.clone())?;
-            tasks.spawn(health::report(market.clone(), reporter, accept.clone(), work.clone()));
             let (tls, stop) = (market.process.tls.clone(), accept.clone());
             tasks.spawn(async move {
                 if let Err(error) = rpc::serve(listener, tls.as_ref(), service, stop.cancelled_owned()).await {

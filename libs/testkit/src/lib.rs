@@ -10,6 +10,7 @@
 pub mod certs;
 mod client;
 mod eventually;
+pub mod jwt;
 mod market;
 mod process;
 pub mod servers;

@@ -40,7 +40,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// An environment variable for every process of the market.
+    /// An environment variable for every process of the market; `{folder}` in it is [`Market::folder`].
     pub fn env(mut self, key: &str, value: impl Into<String>) -> Setup {
         self.env.push((key.to_owned(), value.into()));
         self
@@ -96,7 +96,7 @@ impl Setup {
         let mut process = Process::new(name, &self.program, log).args(args.to_vec()).in_folder(folder);
         process.set_env("JANGTEO_SECRET", SECRET);
         for (key, value) in &self.env {
-            process.set_env(key, value);
+            process.set_env(key, value.replace("{folder}", &folder.display().to_string()));
         }
         Member { process, admin: 0 }
     }
@@ -263,6 +263,16 @@ impl Market {
     /// The URL of its PostgreSQL database, unless it runs on embedded stores.
     pub fn database(&self) -> Option<&str> {
         self.backing.as_ref().map(|backing| backing.database.url())
+    }
+
+    /// An environment variable for every process, from its next start on; `None` takes it away.
+    pub fn set_env(&mut self, key: &str, value: Option<&str>) {
+        for member in &mut self.members {
+            match value {
+                Some(value) => member.process.set_env(key, value),
+                None => member.process.unset_env(key),
+            }
+        }
     }
 
     /// All that its processes printed.

@@ -3,9 +3,7 @@
 //! Strict proto3 JSON: <https://protobuf.dev/programming-guides/json/>. The order of fields on the wire is that of the
 //! document; a field without presence that holds its default is not written.
 
-mod known;
-
-use std::borrow::Cow;
+pub(crate) mod known;
 
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Field, Form, Message, MessageId, Seen, Shape, Type, Types};
@@ -239,7 +237,7 @@ impl<'t, 'j> Writer<'t, 'j> {
             field.put_tag(self.out);
             let entry = wire::open(self.out);
             put_tag(self.out, 1, key.wire_type());
-            if let Err(error) = put_key(key, &name, self.out) {
+            if let Err(error) = put_text(key, &name, self.out) {
                 return Err(error.at(pos).in_key(&name));
             }
             let len = self.out.len() - entry - 1;
@@ -366,9 +364,12 @@ impl<'t, 'j> Writer<'t, 'j> {
         if self.scan.peek() != b'"' {
             return Err(self.scan.wrong("a string"));
         }
-        match self.scan.string()? {
-            Cow::Borrowed(s) => put_bytes(self.out, s.as_bytes()),
-            Cow::Owned(s) => put_bytes(self.out, s.as_bytes()),
+        if let Some(plain) = self.scan.plain_string()? {
+            put_bytes(self.out, plain.as_bytes());
+        } else {
+            let mark = wire::open(self.out);
+            self.scan.string_into(self.out)?;
+            wire::close(self.out, mark);
         }
         Ok(())
     }
@@ -448,17 +449,6 @@ fn put_tag(out: &mut Vec<u8>, number: u8, wire_type: u8) {
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     wire::put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
-}
-
-/// A map key from its text.
-pub(crate) fn put_key(ty: Type, text: &str, out: &mut Vec<u8>) -> Result<()> {
-    match ty {
-        Type::String => {
-            put_bytes(out, text.as_bytes());
-            Ok(())
-        }
-        _ => put_text(ty, text, out),
-    }
 }
 
 /// A scalar other than an enum from bare text: a map key, a query parameter, a path variable.

@@ -154,26 +154,30 @@ impl<'j> Scan<'j> {
     /// The string that starts at this quote: borrowed unless it has escapes.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<Cow<'j, str>> {
-        let start = self.pos + 1;
-        if self.bytes().get(self.pos) != Some(&b'"') {
+        if let Some(plain) = self.plain_string()? {
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut out = Vec::new();
+        self.string_into(&mut out)?;
+        String::from_utf8(out).map(Cow::Owned).map_err(|_| self.error(Kind::Utf8, "the string is not UTF-8"))
+    }
+
+    /// The string that starts at this quote, if it has no escapes; else the scan stays before it.
+    #[inline]
+    pub(crate) fn plain_string(&mut self) -> Result<Option<&'j str>> {
+        let quote = self.pos;
+        if self.bytes().get(quote) != Some(&b'"') {
             return Err(self.unexpected("a string"));
         }
-        self.pos = start;
-        match self.run()? {
-            b'"' => Ok(Cow::Borrowed(&self.src[start..self.pos - 1])),
-            _ => {
-                self.pos = start;
-                let mut out = Vec::new();
-                self.rest_of_string(&mut out)?;
-                String::from_utf8(out)
-                    .map(Cow::Owned)
-                    .map_err(|_| self.error(Kind::Utf8, "the string is not UTF-8"))
-            }
+        self.pos += 1;
+        if self.run()? == b'"' {
+            return Ok(Some(&self.src[quote + 1..self.pos - 1]));
         }
+        self.pos = quote;
+        Ok(None)
     }
 
     /// Appends the content of the string that starts at this quote.
-    #[inline]
     pub(crate) fn string_into(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.expect(b'"')?;
         self.rest_of_string(out)

@@ -270,8 +270,8 @@ const BASE64: [u8; 256] = {
 pub(crate) fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let bad = || Error::new(Kind::Format, "not base64");
     let body = match text {
-        [body @ .., b'=', b'='] if text.len() % 4 == 0 => body,
-        [body @ .., b'='] if text.len() % 4 == 0 => body,
+        [body @ .., b'=', b'='] if text.len().is_multiple_of(4) => body,
+        [body @ .., b'='] if text.len().is_multiple_of(4) => body,
         _ => text,
     };
     out.reserve(body.len() / 4 * 3 + 2);

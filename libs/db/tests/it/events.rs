@@ -106,6 +106,17 @@ pub async fn append_refuses_a_wrong_version(store: Store) {
     assert_eq!(db.history("shop", "shp_1", 1, 2).await.unwrap().iter().map(|e| e.version).collect::<Vec<_>>(), [2, 3]);
 }
 
+/// The first run decides on what it had read too early.
+pub async fn stale_version_gets_another_chance(store: Store) {
+    let db = store.open().await;
+    emit(&db, "shp_1", 1).await;
+    let known = std::sync::atomic::AtomicI64::new(0);
+    db.write(&cx(), async |tx| tx.append("shp_1", known.swap(1, Relaxed), &[sold("shp_1", 1)]).await.map(|_| ()))
+        .await
+        .unwrap();
+    assert_eq!(count(db.primary(), "event").await, 2);
+}
+
 db::events! { pub enum ShopEvent { Opened(Opened), Sold(Sold) } }
 
 /// How many cups a shop has.

@@ -55,3 +55,27 @@ pub async fn renewing_keeps_and_releasing_frees(store: Store) {
     db.release(&lease).await.unwrap();
     assert_eq!(db.lease("relay", "b", LONG).await.unwrap().unwrap().epoch, 2);
 }
+
+/// Between the fence and the commit nobody can take the lease over, though it has run out.
+pub async fn fence_holds_until_the_commit(store: Store) {
+    let db = store.open().await;
+    let first = db.lease("relay", "a", SHORT).await.unwrap().unwrap();
+    tokio::time::sleep(SHORT * 2).await;
+    let take_over = || {
+        let db = db.clone();
+        tokio::spawn(async move { db.lease("relay", "b", LONG).await.unwrap() })
+    };
+    let pending = std::sync::Mutex::new(None);
+    db.write(&cx(), async |tx| {
+        tx.fence(&first).await?;
+        let mut rival = take_over();
+        let early = tokio::time::timeout(SHORT, &mut rival).await;
+        assert!(early.is_err(), "taken over before the commit: {early:?}");
+        *pending.lock().unwrap() = Some(rival);
+        put_cup(&tx, "cup_1", "top", 1).await
+    })
+    .await
+    .unwrap();
+    let rival = pending.into_inner().unwrap().unwrap();
+    assert_eq!(rival.await.unwrap().unwrap().epoch, 2);
+}

@@ -50,7 +50,9 @@ pub async fn keys_belong_to_a_principal_and_a_method(store: Store) {
         db.write(cx, async |tx| put_and_tell(&tx).await).await.unwrap();
     }
     db.write(&cx(), async |tx| put_and_tell(&tx).await).await.unwrap();
-    assert_eq!(count(db.primary(), "cup").await, 4);
+    db.write(&keyed("", 1), async |tx| put_and_tell(&tx).await).await.unwrap();
+    db.write(&keyed("", 2), async |tx| put_and_tell(&tx).await).await.expect("an empty key is none");
+    assert_eq!(count(db.primary(), "cup").await, 6);
     assert_eq!(count(db.primary(), "idempotency").await, 3, "a call without a key leaves no row");
 }
 

@@ -388,7 +388,7 @@ async fn no_forged_token_passes() {
                 Err(e) => {
                     assert_eq!(e.code(), Code::Unauthenticated, "{name}: {e:?}");
                     assert!(["TOKEN_INVALID", "TOKEN_EXPIRED"].contains(&e.reason()), "{name}: {e:?}");
-                    assert!(!e.message().contains(token) || token.is_empty(), "{name}: the message holds the token");
+                    assert!(token.len() < 20 || !e.message().contains(token), "{name}: the message holds the token");
                 }
             }
         }
@@ -501,10 +501,11 @@ async fn an_unknown_key_waits_for_the_next_look() {
 #[tokio::test]
 async fn without_any_keys_the_auth_service_is_away_and_the_token_not_to_blame() {
     let v = Verifier::default();
-    let e = v.verify(&good(), now()).await.unwrap_err();
+    let token = good();
+    let e = v.verify(&token, now()).await.unwrap_err();
     assert_eq!(e.code(), Code::Unavailable);
     // A look that found nothing is an answer.
-    let (e, ()) = tokio::join!(v.verify(&good(), now()), async {
+    let (e, ()) = tokio::join!(v.verify(&token, now()), async {
         v.keys_wanted().await;
         v.set_keys([]);
     });

@@ -54,6 +54,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
     pub mail_id: String,
+    pub kind: Kind,
     pub to: String,
     pub subject: String,
     pub body: String,

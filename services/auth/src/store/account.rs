@@ -1,7 +1,7 @@
 //! Accounts and their recovery codes.
 
 use crate::domain::{person, totp::State};
-use jangteo_core::{Error, Result, Time, from_micros, micros};
+use jangteo_core::{Error, Result, from_micros, micros};
 use kit::db::{DbResult, Tx, crypt::{PersonKey, Sealer}};
 use proto::jangteo::{auth::v1 as pb, options::v1::Role};
 use sea_orm::{
@@ -244,11 +244,6 @@ pub async fn spend_recovery_code(tx: &Tx, user_id: &str, code_hash: &str) -> Res
         0 => Ok(None),
         _ => Ok(Some(recovery_code::Entity::find().filter(mine).count(tx).await.db()?)),
     }
-}
-
-/// When the account was opened.
-pub fn create_time(account: &Account) -> Time {
-    from_micros(account.0.create_time)
 }
 
 fn always() -> SimpleExpr {

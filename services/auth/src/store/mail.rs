@@ -88,16 +88,14 @@ pub async fn due<C: ConnectionTrait>(conn: &C, now: Time, limit: u64) -> Result<
         .collect())
 }
 
-/// Counts an attempt and says when the next one is due, should this one fail.
-pub async fn attempt(tx: &Tx, mail_id: &str, next: Time) -> Result<()> {
-    row::Entity::update_many()
-        .filter(row::Column::MailId.eq(mail_id))
-        .col_expr(row::Column::Attempts, Expr::col(row::Column::Attempts).add(1i64))
-        .col_expr(row::Column::DueTime, Expr::value(micros(next)))
-        .exec(tx)
-        .await
-        .db()?;
-    Ok(())
+/// Counts an attempt and says when the next one is due, should this one fail. `false`: another replica is at it.
+pub async fn attempt(tx: &Tx, seen: &Waiting, next: Time) -> Result<bool> {
+    let update = row::Entity::update_many()
+        .filter(row::Column::MailId.eq(&seen.mail_id))
+        .filter(row::Column::Attempts.eq(i64::from(seen.attempts)))
+        .col_expr(row::Column::Attempts, Expr::value(i64::from(seen.attempts) + 1))
+        .col_expr(row::Column::DueTime, Expr::value(micros(next)));
+    Ok(update.exec(tx).await.db()?.rows_affected == 1)
 }
 
 /// The mail has left, or never will.

@@ -7,7 +7,9 @@ use proto::jangteo::catalog::v1 as wire;
 impl Catalog {
     pub(super) async fn list(&self, req: wire::ListProductsRequest) -> Result<wire::ListProductsResponse> {
         let query = &self.query(&req).await?;
-        let bound = format!("products {query:?}");
+        // What must stay the same from page to page; the tree below a category may grow meanwhile.
+        let filter = wire::ListProductsRequest { page_size: 0, page_token: String::new(), ..req.clone() };
+        let bound = format!("products {filter:?}");
         let page = &self.pages.open(req.page_size, &req.page_token, &bound)?;
         let found = match query.region_id.as_str() {
             "" => {

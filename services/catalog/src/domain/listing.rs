@@ -16,7 +16,7 @@ const FIELDS: [&str; 7] = ["title", "description", "price", "category_id", "cond
 
 /// The event that a new product begins with.
 pub fn created(id: &str, seller_id: &str, req: &CreateProductRequest, now: Time) -> Result<ProductCreated> {
-    let mut bad = Violations::default();
+    let bad = Violations::default();
     let title = bad.keep(title(&req.title));
     let price = bad.keep(price(req.price.as_ref()));
     bad.none()?;
@@ -51,7 +51,7 @@ pub struct Patch {
 /// cleared, which only `description` and `tags` can be.
 pub fn patch(req: &UpdateProductRequest) -> Result<Patch> {
     let paths = req.update_mask.iter().flat_map(|m| &m.paths).map(String::as_str).collect::<Vec<_>>();
-    let mut bad = Violations::default();
+    let bad = Violations::default();
     for path in paths.iter().filter(|p| **p != "*" && !FIELDS.contains(p)) {
         bad.add("update_mask", "UNKNOWN_FIELD", format!("{path} can't be updated; it may name {}", FIELDS.join(", ")));
     }

@@ -91,7 +91,7 @@ impl Model {
 }
 
 /// What the proto shows as 32 bits; a count beyond stays at the top.
-pub(super) fn small(n: i64) -> i32 {
+pub fn small(n: i64) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
@@ -221,7 +221,7 @@ pub async fn add_views(tx: &Tx, by_count: &BTreeMap<i64, Vec<&str>>) -> Result<(
     Ok(())
 }
 
-/// What a list shows, and in which order. `Debug` is what binds a page token to it.
+/// What a list shows, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
     /// Any of these; empty: any at all.

@@ -1,0 +1,143 @@
+//! Connections: HTTP/1.1 and HTTP/2 on one port, bounded in number, age and patience, and drained
+//! before the process ends.
+
+use crate::{
+    client::Peer,
+    config::{HttpConfig, millis},
+    edge::Edge,
+    stall::Stall,
+};
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use jangteo_core::Result;
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+impl Edge {
+    /// Serves until `shutdown` resolves; then stops accepting, tells every connection to go (GOAWAY,
+    /// `Connection: close`) and waits for what is in flight, no longer than `drain_ms`.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let config = &self.inner.config.http;
+        let builder = Arc::new(builder(config));
+        let places = Arc::new(Semaphore::new(config.max_connections));
+        let (stop, stopped) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = accept(&listener, &places) => accepted,
+            };
+            let Some((stream, peer, place)) = accepted else { continue };
+            let (edge, builder, stopped) = (self.clone(), builder.clone(), stopped.clone());
+            connections.spawn(async move {
+                connection(edge, &builder, stream, peer, stopped).await;
+                drop(place);
+            });
+        }
+        self.set_draining();
+        drop(listener);
+        tracing::info!(connections = connections.len(), "draining");
+        let _ = stop.send(true);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(millis(config.drain_ms), drained).await.is_err() {
+            tracing::warn!("connections cut off at the end of the drain");
+        }
+        Ok(())
+    }
+}
+
+type Place = tokio::sync::OwnedSemaphorePermit;
+
+/// Waits for a place before it accepts, so that too many clients queue in the kernel.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, Place)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, place)),
+        Err(error) => {
+            // Out of file descriptors, most likely: some come back when connections end.
+            tracing::warn!(%error, "accepting a connection failed");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+fn builder(config: &HttpConfig) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(millis(config.header_timeout_ms))
+        .max_headers(config.max_headers)
+        .max_buf_size((config.max_header_bytes as usize).max(8 << 10));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.max_streams)
+        .max_header_list_size(config.max_header_bytes)
+        .adaptive_window(true)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
+    builder
+}
+
+async fn connection(
+    edge: Edge,
+    builder: &Builder<TokioExecutor>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let config = &edge.inner.config.http;
+    let _ = stream.set_nodelay(true);
+    let io = Stall::new(stream, millis(config.header_timeout_ms), millis(config.stall_timeout_ms));
+    let ip = peer.ip().to_canonical();
+    let handler = edge.clone();
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer(ip));
+        let edge = handler.clone();
+        async move { Ok::<_, Infallible>(edge.handle(request).await) }
+    });
+    let mut served = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let aged = async {
+        match config.max_connection_age_ms {
+            0 => std::future::pending().await,
+            ms => tokio::time::sleep(millis(ms)).await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = served.as_mut() => Some(ended),
+        _ = stopped.wait_for(|stop| *stop) => None,
+        () = aged => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            served.as_mut().graceful_shutdown();
+            match tokio::time::timeout(millis(config.drain_ms), served).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection broke");
+    }
+}

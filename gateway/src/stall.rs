@@ -1,0 +1,129 @@
+//! A connection that gives up on a client that says nothing or takes nothing.
+
+use futures::FutureExt;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+/// As many bytes tell HTTP/2 from HTTP/1.1; from then on the protocol's own timer counts.
+const PREFACE: usize = 24;
+
+pub(crate) struct Stall<T> {
+    inner: T,
+    /// Until the first bytes have come.
+    greeting: Option<Pin<Box<Sleep>>>,
+    read: usize,
+    stalled: Pin<Box<Sleep>>,
+    waiting: bool,
+    patience: Duration,
+}
+
+impl<T> Stall<T> {
+    pub fn new(inner: T, greeting: Duration, patience: Duration) -> Self {
+        Stall {
+            inner,
+            greeting: Some(Box::pin(tokio::time::sleep(greeting))),
+            read: 0,
+            stalled: Box::pin(tokio::time::sleep(patience)),
+            waiting: false,
+            patience,
+        }
+    }
+
+    /// `polled`, unless the client has taken nothing for too long.
+    fn watched<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if polled.is_ready() {
+            self.waiting = false;
+            return polled;
+        }
+        if !self.waiting {
+            self.waiting = true;
+            self.stalled.as_mut().reset(Instant::now() + self.patience);
+        }
+        self.stalled.poll_unpin(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Stall<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let Some(greeting) = &mut this.greeting else { return polled };
+        this.read += buf.filled().len() - before;
+        if this.read >= PREFACE {
+            this.greeting = None;
+            return polled;
+        }
+        if polled.is_pending() && greeting.poll_unpin(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Stall<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.watched(cx, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        self.watched(cx, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.inner).poll_flush(cx);
+        self.watched(cx, polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.watched(cx, polled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_and_a_full_client_are_cut_off() {
+        let (mine, _theirs) = tokio::io::duplex(16);
+        let mut io = Stall::new(mine, Duration::from_secs(1), Duration::from_secs(2));
+        assert_eq!(io.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(io.write_all(&[0; 64]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_that_moves_is_served() {
+        let (mine, mut theirs) = tokio::io::duplex(16);
+        let mut io = Stall::new(mine, Duration::from_secs(1), Duration::from_secs(2));
+        let reader = async {
+            let mut left = 128;
+            while left > 0 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                left -= theirs.read(&mut [0; 16]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(io.write_all(&[0; 128]), reader);
+        written.unwrap();
+    }
+}

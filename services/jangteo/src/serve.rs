@@ -1,0 +1,159 @@
+//! Running roles: services, the edge before them, the edge before foreign servers.
+
+use crate::{
+    seed,
+    services::{SERVICES, select},
+};
+use clap::Args;
+use gateway::{Backing, Edge, EdgeConfig, Probes, Site, Upstreams};
+use jangteo_core::{Code, Error, Result, SystemClock};
+use kit::{Config, Entry, Market, Running, telemetry};
+use std::{path::PathBuf, sync::Arc, time::Instant};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+/// Options of the edge alone; without them it serves the market's own services.
+#[derive(Args)]
+pub struct GatewayArgs {
+    /// A FileDescriptorSet (`buf build -o set.binpb`); without it the upstreams are asked by server reflection
+    #[arg(long)]
+    descriptors: Option<PathBuf>,
+    /// A service to serve and where it is: package.Service=http://host:port
+    #[arg(long = "upstream", value_name = "SERVICE=URL")]
+    upstreams: Vec<String>,
+}
+
+/// `all` brings the edge along; services by name listen for gRPC instead.
+pub async fn serve(config: Config, services: &str, demo: bool) -> Result<()> {
+    let selected = select(services)?;
+    if services == "all" {
+        return market(config, &selected, "gateway", demo).await;
+    }
+    let name = selected[0].name;
+    if config.grpc.is_none() {
+        return Err(Error::invalid("grpc", "REQUIRED", "services on their own need an address: JANGTEO_GRPC=0.0.0.0:50051"));
+    }
+    let telemetry = telemetry::init(&config, name)?;
+    let running = build(config, &selected).await?.start(name, &telemetry).await?;
+    tracing::info!(services, "serving");
+    stop_signal().await;
+    running.stop(std::future::ready(())).await;
+    telemetry.flush().await;
+    Ok(())
+}
+
+/// The edge of the market, or of the servers that `args` names.
+pub async fn gateway(config: Config, args: GatewayArgs) -> Result<()> {
+    if args.upstreams.is_empty() && args.descriptors.is_none() {
+        return market(config, &[], "gateway", false).await;
+    }
+    let telemetry = telemetry::init(&config, "gateway")?;
+    let standalone = gateway::StandaloneConfig {
+        descriptors: args.descriptors,
+        upstreams: args.upstreams.iter().map(|u| upstream(u)).collect::<Result<_>>()?,
+        http: config.http,
+        edge: config.section("edge")?,
+    };
+    let metrics = telemetry.metrics();
+    let served = gateway::standalone(standalone, Arc::new(move || metrics.render()), stop_signal()).await;
+    telemetry.flush().await;
+    served
+}
+
+async fn market(config: Config, services: &[Entry], name: &'static str, demo: bool) -> Result<()> {
+    let started = Instant::now();
+    let telemetry = telemetry::init(&config, name)?;
+    let listener = listen(&config).await?;
+    let running = build(config, services).await?.start(name, &telemetry).await?;
+    let edge = edge(&running)?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let served = tokio::task::spawn(edge.serve(listener, running.accept.clone().cancelled_owned()));
+    wait_until_ready(&running).await;
+    tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
+    if demo {
+        seed::run(&running.market).await?;
+    }
+    announce(&address.to_string(), demo);
+    stop_signal().await;
+    running.stop(async { drop(served.await) }).await;
+    telemetry.flush().await;
+    Ok(())
+}
+
+async fn build(config: Config, services: &[Entry]) -> Result<Market> {
+    Market::build(config, Arc::new(SystemClock), services, SERVICES).await
+}
+
+/// The edge before every service of the market, in this process or elsewhere.
+fn edge(running: &Running) -> Result<Edge> {
+    let market = &running.market;
+    let config: EdgeConfig = market.config().section("edge")?;
+    let mut upstreams = Upstreams::new();
+    for (service, name) in served_services() {
+        upstreams.insert(name, market.channel("gateway", service)?);
+    }
+    let site = Site::load(proto::pool(), &upstreams, config.json.options())?;
+    let (readiness, metrics) = (running.probe.readiness.clone(), running.probe.metrics.clone());
+    let probes = Probes {
+        ready: Arc::new(move || readiness.borrow().clone().map_err(Error::unavailable)),
+        metrics: Some(Arc::new(move || metrics.render())),
+    };
+    let backing = Backing { verifier: Some(market.verifier()), cache: market.cache(), clock: market.clock(), probes };
+    Ok(Edge::new(config, site, backing))
+}
+
+/// Every gRPC service of every listed service: `("auth", "jangteo.auth.v1.AuthService")`.
+fn served_services() -> impl Iterator<Item = (&'static str, String)> {
+    proto::pool().services().filter_map(|s| {
+        let owner = s.package_name().strip_prefix("jangteo.")?.split('.').next()?.to_owned();
+        let entry = SERVICES.iter().find(|e| e.name == owner)?;
+        Some((entry.name, s.full_name().to_owned()))
+    })
+}
+
+/// The OpenAPI description of the market, without running it.
+pub fn openapi(config: &Config) -> Result<String> {
+    let config: EdgeConfig = config.section("edge")?;
+    let names: Vec<String> = served_services().map(|(_, name)| name).collect();
+    gateway::openapi(proto::pool(), &names, &config)
+}
+
+fn upstream(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((service, url)) if !service.is_empty() && url.contains("://") => Ok((service.to_owned(), url.to_owned())),
+        _ => Err(Error::invalid("upstream", "INVALID_UPSTREAM", format!("{text} is not package.Service=http://host:port"))),
+    }
+}
+
+async fn listen(config: &Config) -> Result<TcpListener> {
+    TcpListener::bind(config.http).await.map_err(|e| {
+        let hint = "is something else listening there? choose another with --http";
+        Error::new(Code::Unavailable, "ADDRESS_UNAVAILABLE", format!("{}: {e}; {hint}", config.http))
+    })
+}
+
+async fn wait_until_ready(running: &Running) {
+    let mut readiness = running.probe.readiness.clone();
+    tokio::select! {
+        _ = readiness.wait_for(|r| r.is_ok()) => {}
+        () = stop_signal() => {}
+    }
+}
+
+fn announce(address: &str, demo: bool) {
+    println!("jangteo listens on http://{address}");
+    println!("  the API page   http://{address}/docs");
+    if demo {
+        println!("  demo login     {} / {}", seed::EMAIL, seed::PASSWORD);
+    }
+}
+
+async fn stop_signal() {
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be handled");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,25 @@
+//! What others' events make of ours.
+
+use crate::{Users, store};
+use jangteo_core::{Code, Result};
+use kit::Received;
+use proto::jangteo::auth::v1::{GetAccountRequest, UserRegistered};
+use std::sync::Arc;
+
+impl Users {
+    /// The event names nobody, so the display name is fetched from auth. An account that is gone by now gets no profile.
+    pub async fn user_registered(self: Arc<Self>, ev: Received<UserRegistered>) -> Result<()> {
+        let account = self.auth.get_account(ev.call(), GetAccountRequest { user_id: ev.user_id.clone() }).await;
+        let account = match account {
+            Ok(account) => Some(account),
+            Err(e) if e.code() == Code::NotFound => None,
+            Err(e) => return Err(e),
+        };
+        let (account, sealer) = (&account, &self.sealer);
+        let write = async |tx: kit::db::Tx| match account {
+            Some(account) => store::profile::create(&tx, sealer, account).await,
+            None => Ok(()),
+        };
+        ev.apply(&self.db, write).await
+    }
+}
