@@ -12,7 +12,7 @@ help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: ## the whole market in one process on embedded stores, data in ./data (ARGS="--http 127.0.0.1:9090")
-	cargo run --locked --package jangteo -- serve all $(ARGS)
+	cargo run --locked --package jangteo -- serve all --demo $(ARGS)
 
 test: ## every test, on embedded stores and on PostgreSQL, Redis and NATS that it starts itself (ARGS="-p catalog")
 	scripts/with-servers cargo $(TESTS) --locked $(if $(ARGS),$(ARGS),--workspace)

@@ -40,7 +40,7 @@ pub(crate) fn limit_key(ip: IpAddr) -> String {
 pub(crate) fn is_stripped(name: &HeaderName) -> bool {
     const PREFIXES: [&str; 8] =
         ["x-user-", "x-forwarded-", "grpc-metadata-", "x-envoy-", "x-jangteo-", "x-b3-", "proxy-", "x-istio-"];
-    const NAMES: [&str; 24] = [
+    const NAMES: [&str; 25] = [
         "accept-encoding",
         "authorization",
         "connection",
@@ -64,6 +64,7 @@ pub(crate) fn is_stripped(name: &HeaderName) -> bool {
         "x-client-ip",
         "x-real-ip",
         "x-request-id",
+        "x-request-timeout",
         "x-user",
     ];
     let name = name.as_str();

@@ -17,6 +17,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cache::Cache;
+use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use jangteo_core::{Clock, Code, Error, Principal, Result, Trace};
 use proto::metadata as names;
@@ -24,6 +25,7 @@ use rpc::Verifier;
 use std::{
     borrow::Cow,
     net::IpAddr,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -138,7 +140,11 @@ impl Edge {
         let mut visit = edge.open(&parts);
         let span = visit.record.span.clone();
         let origin = edge.cors.allowed(&parts.headers);
-        let mut response = edge.answer(&mut visit, &parts, body).instrument(span).await;
+        let answered = AssertUnwindSafe(edge.answer(&mut visit, &parts, body).instrument(span)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            visit.record.outcome.set(Code::Internal as i32);
+            Problem::from(Error::internal("the edge panicked")).into_response(edge.site.load().types())
+        });
         edge.mark(&visit, response.headers_mut());
         edge.cors.mark(origin, response.headers_mut());
         let mut record = visit.record;

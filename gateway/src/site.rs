@@ -91,7 +91,7 @@ impl Site {
     }
 
     /// OpenAPI 3.1, made when first asked for.
-    pub(crate) fn openapi(&self, title: &str) -> Bytes {
+    pub fn openapi(&self, title: &str) -> Bytes {
         self.openapi.get_or_init(|| crate::openapi::document(self, title).to_string().into()).clone()
     }
 }

@@ -104,22 +104,22 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_silent_and_a_full_client_are_cut_off() {
         let (mine, _theirs) = tokio::io::duplex(16);
-        let mut io = Stall::new(mine, Duration::from_secs(1), Duration::from_secs(2));
+        let mut io = Stall::new(mine, Duration::from_millis(50), Duration::from_millis(100));
         assert_eq!(io.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(io.write_all(&[0; 64]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_slow_client_that_moves_is_served() {
         let (mine, mut theirs) = tokio::io::duplex(16);
-        let mut io = Stall::new(mine, Duration::from_secs(1), Duration::from_secs(2));
+        let mut io = Stall::new(mine, Duration::from_secs(1), Duration::from_millis(300));
         let reader = async {
             let mut left = 128;
             while left > 0 {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 left -= theirs.read(&mut [0; 16]).await.unwrap();
             }
         };

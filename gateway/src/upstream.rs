@@ -1,7 +1,7 @@
 //! One call to a service, and its failures in our words.
 
 use crate::{
-    frames::{self, Frames},
+    frames::Frames,
     problem::Problem,
     site::Endpoint,
 };
@@ -101,10 +101,4 @@ pub(crate) fn copy_metadata(from: &HeaderMap, to: &mut HeaderMap) {
             to.append(name, value.clone());
         }
     }
-}
-
-/// A request body of one message that is complete.
-pub(crate) fn one(mut framed: Vec<u8>) -> Body {
-    frames::close(&mut framed, 0);
-    Body::new(http_body_util::Full::new(Bytes::from(framed)))
 }

@@ -163,7 +163,6 @@ fn trailer_frame(trailers: &HeaderMap) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body::Body as _;
     use http_body_util::{BodyExt, Full, StreamBody};
 
     #[tokio::test]

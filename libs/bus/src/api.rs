@@ -23,13 +23,7 @@ pub trait EventBus: Send + Sync + 'static {
     /// Delivers again what is stored, from a point up to the end as it is now, with the same order, retries and
     /// dead letters as [`consume`](Self::consume). An inbox that has seen an event calls it a duplicate, so that
     /// replaying twice changes nothing; a rebuild empties the inbox first.
-    async fn replay(
-        &self,
-        spec: ConsumerSpec,
-        replay: Replay,
-        inbox: Arc<dyn Inbox>,
-        stop: Stop,
-    ) -> Result<Replayed>;
+    async fn replay(&self, spec: ConsumerSpec, replay: Replay, inbox: Arc<dyn Inbox>, stop: Stop) -> Result<Replayed>;
 
     /// How far a consumer is behind.
     async fn lag(&self, spec: &ConsumerSpec, inbox: &dyn Inbox) -> Result<Lag>;

@@ -83,13 +83,7 @@ impl EventBus for Embedded {
         Ok(())
     }
 
-    async fn replay(
-        &self,
-        spec: ConsumerSpec,
-        replay: Replay,
-        inbox: Arc<dyn Inbox>,
-        stop: Stop,
-    ) -> Result<Replayed> {
+    async fn replay(&self, spec: ConsumerSpec, replay: Replay, inbox: Arc<dyn Inbox>, stop: Stop) -> Result<Replayed> {
         let log = self.log(&spec)?;
         let until = log.head().await?;
         let start = if let Position::At(p) = replay.from { p - 1 } else { 0 };

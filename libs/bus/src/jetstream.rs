@@ -13,7 +13,7 @@ use crate::{ConsumerSpec, Delivery, Envelope, EventBus, Inbox, Lag, Outbox, Repl
 use async_nats::{
     Client, ConnectOptions,
     connection::State,
-    jetstream::{self, ErrorCode, stream},
+    jetstream::{self, ErrorCode, context::ConsumerInfoErrorKind, stream},
 };
 use async_trait::async_trait;
 use jangteo_core::{Error, Result};
@@ -92,7 +92,7 @@ impl JetStream {
             .connection_timeout(Duration::from_secs(3))
             .request_timeout(Some(Duration::from_secs(5)))
             .ping_interval(Duration::from_secs(5))
-            .reconnect_delay_callback(|n| Duration::from_millis((50 << n.min(6)) as u64))
+            .reconnect_delay_callback(|n| Duration::from_millis((50u64 << n.min(4)).min(500)))
             .event_callback(async |event| tracing::info!(%event, "nats"));
         if let (Some(user), Some(password)) = (&cfg.user, &cfg.password) {
             options = options.user_and_password(user.clone(), password.clone());
@@ -117,6 +117,12 @@ impl JetStream {
 
     fn connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    async fn until_connected(&self, connected: bool) {
+        while self.connected() != connected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The stream of `source`, made when it isn't there. The relay, who owns it, also brings its limits up to date.
@@ -163,13 +169,7 @@ impl EventBus for JetStream {
         Ok(())
     }
 
-    async fn replay(
-        &self,
-        spec: ConsumerSpec,
-        replay: Replay,
-        inbox: Arc<dyn Inbox>,
-        stop: Stop,
-    ) -> Result<Replayed> {
+    async fn replay(&self, spec: ConsumerSpec, replay: Replay, inbox: Arc<dyn Inbox>, stop: Stop) -> Result<Replayed> {
         replay::run(self.clone(), spec, replay, inbox, stop).await
     }
 
@@ -181,7 +181,7 @@ impl EventBus for JetStream {
                 Ok(Lag { pending: info.num_pending + in_flight, in_flight })
             }
             // Nobody has consumed yet: the whole stream is before it.
-            Err(e) if is_not_found(&e) => {
+            Err(e) if e.kind() == ConsumerInfoErrorKind::NotFound => {
                 let info = stream.get_info().await.map_err(away)?;
                 Ok(Lag { pending: info.state.messages, in_flight: 0 })
             }
@@ -220,7 +220,7 @@ fn delivery(source: &str, position: i64, subject: &str, payload: &[u8]) -> Deliv
             r#type: "undecodable".into(),
             source: source.to_owned(),
             aggregate_id: subject.to_owned(),
-            payload: payload.to_vec().into(),
+            payload: payload.to_vec(),
             ..Default::default()
         },
     };

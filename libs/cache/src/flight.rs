@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     fmt,
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::OnceCell;
 
@@ -39,14 +39,14 @@ impl Ticket {
     /// When the one who loads is cancelled, the next in line loads in its place.
     pub async fn outcome<F: Future<Output = Result<Bytes>>>(&self, load: impl FnOnce() -> F) -> Result<Bytes> {
         let outcome = self.flight.get_or_init(|| async { load().await.map_err(Arc::new) }).await;
-        outcome.as_ref().map(Clone::clone).map_err(copy)
+        outcome.clone().map_err(|e| copy(&e))
     }
 }
 
 impl Drop for Ticket {
     /// The last on board, and the first to leave after landing, takes the flight off the board.
     fn drop(&mut self) {
-        let mut map = self.map.lock().expect("no holder panics");
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
         let over = self.flight.initialized() || Arc::strong_count(&self.flight) <= 2;
         if over && map.get(&self.key).is_some_and(|f| Arc::ptr_eq(f, &self.flight)) {
             map.remove(&self.key);
@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(a.outcome(refuse).await.unwrap_err().reason(), "PRODUCT_NOT_FOUND");
         let e = b.outcome(|| async { panic!("must not load again") }).await.unwrap_err();
         assert_eq!(e.metadata()["product_id"], "prd_1");
+        drop((a, b));
 
         let old = flights.join("j");
         flights.detach("j");

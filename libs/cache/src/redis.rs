@@ -25,6 +25,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// A cluster is not among them: an old snapshot of one of its nodes would go unnoticed.
+const SCHEMES: [&str; 4] = ["redis", "rediss", "redis-sentinel", "rediss-sentinel"];
+
 /// After a failure nobody asks for so long.
 const CLOSED: Duration = Duration::from_millis(250);
 
@@ -113,10 +116,11 @@ pub(crate) struct Found {
 
 impl Redis {
     pub fn new(url: &str, cfg: &CacheConfig) -> Result<Self> {
-        let bad = |e: fred::error::Error| {
-            // The URL may hold a password: the message names the setting only.
-            Error::invalid("cache.redis", "INVALID_URL", format!("is no Redis URL: {}", e.details()))
-        };
+        // The URL may hold a password: no message repeats it.
+        let bad = |_: fred::error::Error| Error::invalid("cache.redis", "INVALID_URL", "is no URL of a Redis server");
+        if !url.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme)) {
+            return Err(bad(fred::error::Error::new(ErrorKind::Url, "")));
+        }
         let mut config = Config::from_url(url).map_err(bad)?;
         config.fail_fast = false;
         let mut builder = Builder::from_config(config);

@@ -63,7 +63,7 @@ async fn evictions(s: Arc<Shared>) {
 async fn send(s: &Shared, redis: &Redis, keys: Vec<String>) -> Vec<String> {
     stream::iter(keys)
         .map(|key| async move {
-            let Some(min) = s.memory.to_send(&key) else { return None };
+            let min = s.memory.to_send(&key)?;
             if !redis.evict(&key, min).await {
                 return Some(key);
             }

@@ -16,7 +16,7 @@ use sea_orm::{
 };
 use tokio::sync::watch;
 
-use crate::{DbConfig, DbResult, Isolation, Migration, Migrations, sql};
+use crate::{DbConfig, DbResult, Isolation, Migration, Migrations, error::Kind, sql};
 
 /// 3.51.2 and older can corrupt a database when its WAL is reset.
 const SQLITE_UNSAFE: [u32; 3] = [3, 51, 2];
@@ -107,7 +107,7 @@ impl Db {
         let mut attempt = 0;
         loop {
             match f().await {
-                Err(e) if crate::error::Kind::of(&e) == crate::error::Kind::Serialisation && attempt < 12 => {
+                Err(e) if Kind::of(&e) == Kind::Serialisation && attempt < 12 => {
                     attempt += 1;
                     tokio::time::sleep(crate::write::backoff(attempt)).await;
                 }
@@ -141,6 +141,10 @@ async fn open_sqlite(cfg: &DbConfig) -> Result<Pools> {
     }
     let connect = async |max, query_only: &'static str| {
         let mut o = options(&cfg.url, cfg, max);
+        if max == 1 {
+            // Always one connection: the last one to close takes the WAL down, in the way of whoever opens then.
+            o.min_connections(1).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+        }
         o.map_sqlx_sqlite_opts(move |o| {
             o.create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
@@ -151,7 +155,17 @@ async fn open_sqlite(cfg: &DbConfig) -> Result<Pools> {
                 .pragma("secure_delete", "ON")
                 .pragma("query_only", query_only)
         });
-        Database::connect(o).await.map_err(unreachable)
+        // No busy timeout covers the step into WAL mode, which several starters may take at once.
+        let mut attempt = 0;
+        loop {
+            match Database::connect(o.clone()).await {
+                Err(e) if Kind::of(&e) == Kind::Serialisation && attempt < 60 => {
+                    attempt += 1;
+                    tokio::time::sleep(crate::write::backoff(attempt)).await;
+                }
+                done => return done.map_err(unreachable),
+            }
+        }
     };
     let writer = connect(1, "OFF").await?;
     let version: String = sql::scalar(&writer, sql::statement(DbBackend::Sqlite, "SELECT sqlite_version()", []))
@@ -160,7 +174,7 @@ async fn open_sqlite(cfg: &DbConfig) -> Result<Pools> {
     if !sqlite_is_safe(&version) {
         return Err(misconfigured(format!("sqlite {version} can corrupt its WAL; 3.51.3 or newer is needed")));
     }
-    let reader = connect(cfg.max_connections, "ON").await?;
+    let reader = connect(cfg.max_connections.max(2), "ON").await?;
     Ok((writer, reader, Vec::new()))
 }
 

@@ -103,7 +103,7 @@ impl Db {
         Fut: Future<Output = Result<T>> + Send,
     {
         let (start, call, service) = (Instant::now(), Arc::new(cx.clone()), self.0.service);
-        let mut attempt = 0;
+        let (mut attempt, mut in_doubt) = (0, false);
         let result = loop {
             attempt += 1;
             let Failure { error, retry } = match self.attempt(&call, &f).await {
@@ -111,9 +111,13 @@ impl Db {
                 Err(failure) => failure,
             };
             let pause = backoff(attempt);
-            if attempt >= retry.attempts(keyed) || call.remaining().is_some_and(|left| left <= pause) {
-                break Err(error);
+            let limit = retry.attempts(keyed).max(if in_doubt { Retry::Unknown.attempts(keyed) } else { 1 });
+            if attempt >= limit || call.remaining().is_some_and(|left| left <= pause) {
+                // A run that did not get through says nothing about an earlier one whose COMMIT was cut off.
+                let got_through = retry == Retry::Never && error.code() != Code::Unavailable;
+                break Err(if in_doubt && !got_through { unknown(error).error } else { error });
             }
+            in_doubt |= retry == Retry::Unknown;
             metrics::counter!("db_write_retries", "service" => service, "cause" => retry.name()).increment(1);
             tracing::debug!(service, method = %call.method, attempt, cause = retry.name(), "write runs again");
             tokio::time::sleep(pause).await;

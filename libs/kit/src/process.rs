@@ -85,9 +85,7 @@ impl Process {
         for config in configs {
             let db = Db::open(service.name, &config, &[service.migrations]).await?;
             if d.migrate {
-                for name in db.migrate().await? {
-                    tracing::info!(service = service.name, migration = name, "migrated");
-                }
+                db.migrate().await?;
             } else if let [first, ..] = db.pending_migrations().await?.as_slice() {
                 let text = format!("{} waits for the migration {first}: run jangteo migrate", service.name);
                 return Err(Error::new(jangteo_core::Code::FailedPrecondition, "MIGRATION_PENDING", text));

@@ -39,6 +39,8 @@ fn main() -> Result {
     // Read as descriptors only; nothing needs them as Rust types.
     config.extern_path(".buf.validate", "::prost_types");
     config.include_file("modules.rs");
+    // A map's entries in one order, so that the same request has the same fingerprint everywhere.
+    config.btree_map(["."]);
     config.service_generator(handlers::generator(pool.clone()));
     config.skip_debug(messages(&pool).filter(has_sensitive_field).map(|m| format!(".{}", m.full_name())));
     let mut set = compiler.file_descriptor_set();
@@ -49,6 +51,24 @@ fn main() -> Result {
     code.push_str(&events::generate(&pool)?);
     code.push_str(&redact::generate(&pool)?);
     fs::write(out.join("impls.rs"), code)?;
+    for_tests(&root, &out.join("tests"))
+}
+
+/// The same for `tests/rules.proto`, which holds every kind of rule and is no part of the market.
+fn for_tests(root: &Path, out: &Path) -> Result {
+    fs::create_dir_all(out)?;
+    let tests = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("tests");
+    println!("cargo:rerun-if-changed={}", tests.join("rules.proto").display());
+    let mut compiler = protox::Compiler::new([&tests, root])?;
+    compiler.include_imports(true).open_file("rules.proto")?;
+    let pool = compiler.descriptor_pool();
+    let mut config = prost_build::Config::new();
+    config.out_dir(out).include_file("modules.rs").btree_map(["."]);
+    config.skip_debug(messages(&pool).filter(has_sensitive_field).map(|m| format!(".{}", m.full_name())));
+    let mut set = compiler.file_descriptor_set();
+    set.file.retain(|f| !f.package().starts_with("buf."));
+    config.compile_fds(set)?;
+    fs::write(out.join("impls.rs"), rules::generate(&pool)? + &redact::generate(&pool)?)?;
     Ok(())
 }
 
@@ -78,9 +98,9 @@ fn has_sensitive_field(m: &MessageDescriptor) -> bool {
 }
 
 fn is_sensitive(f: &FieldDescriptor) -> bool {
-    f.options().extensions().any(|(e, v)| {
-        e.full_name() == "jangteo.options.v1.sensitivity" && v.as_enum_number().is_some_and(|n| n != 0)
-    })
+    f.options()
+        .extensions()
+        .any(|(e, v)| e.full_name() == "jangteo.options.v1.sensitivity" && v.as_enum_number().is_some_and(|n| n != 0))
 }
 
 /// The Rust path of a message from the crate's root: `crate::jangteo::auth::v1::login_request::Device`.
@@ -105,13 +125,20 @@ fn rust_path(m: &MessageDescriptor) -> String {
     path
 }
 
+/// The module of what is declared inside a message.
+fn rust_module(m: &MessageDescriptor) -> String {
+    let path = rust_path(m);
+    let (outer, name) = path.rsplit_once("::").expect("a path");
+    format!("{outer}::{}", ident(&snake(name)))
+}
+
 /// A name as prost writes it where it is a Rust keyword.
 fn ident(name: &str) -> String {
     match name {
-        "as" | "break" | "const" | "continue" | "else" | "enum" | "fn" | "for" | "if" | "impl" | "in" | "let" | "loop"
-        | "match" | "mod" | "move" | "mut" | "pub" | "ref" | "return" | "static" | "struct" | "trait" | "type"
-        | "unsafe" | "use" | "where" | "while" | "async" | "await" | "dyn" | "abstract" | "box" | "do" | "final"
-        | "macro" | "override" | "priv" | "try" | "virtual" | "yield" => format!("r#{name}"),
+        "as" | "break" | "const" | "continue" | "else" | "enum" | "fn" | "for" | "if" | "impl" | "in" | "let"
+        | "loop" | "match" | "mod" | "move" | "mut" | "pub" | "ref" | "return" | "static" | "struct" | "trait"
+        | "type" | "unsafe" | "use" | "where" | "while" | "async" | "await" | "dyn" | "abstract" | "box" | "do"
+        | "final" | "macro" | "override" | "priv" | "try" | "virtual" | "yield" => format!("r#{name}"),
         _ => name.to_owned(),
     }
 }

@@ -4,19 +4,31 @@
 //! written in a proto and then not checked. CEL rules are among those.
 
 use crate::{Result, ident, messages, rust_path, snake};
-use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, OneofDescriptor, Value,
+};
 use std::fmt::Write;
 
 const IGNORE_IF_ZERO_VALUE: i32 = 1;
 const IGNORE_ALWAYS: i32 = 3;
 
 pub fn generate(pool: &DescriptorPool) -> Result<String> {
-    let rules = pool.get_extension_by_name("buf.validate.field").ok_or("buf/validate/validate.proto is not imported")?;
+    let rules =
+        pool.get_extension_by_name("buf.validate.field").ok_or("buf/validate/validate.proto is not imported")?;
     let mut code = String::new();
     for m in messages(pool) {
         let mut checks = String::new();
         for f in m.fields() {
             field(&f, &rules, &mut checks).map_err(|e| format!("{}: {e}", f.full_name()))?;
+        }
+        for o in m.oneofs().filter(|o| !o.is_synthetic()) {
+            if one_of(&o).map_err(|e| format!("{}: {e}", o.full_name()))? {
+                let field = ident(&snake(o.name()));
+                write!(checks, "if self.{field}.is_none() {{ rules::required(&path.field({:?}), out); }}", o.name())?;
+            }
+        }
+        if m.options().extensions().any(|(e, _)| e.full_name() == "buf.validate.message") {
+            return Err(format!("{}: rules of a whole message are not generated", m.full_name()).into());
         }
         let request_id = match m.get_field_by_name("request_id") {
             Some(f) if f.kind() == Kind::String && !f.is_list() && !f.supports_presence() => {
@@ -24,7 +36,11 @@ pub fn generate(pool: &DescriptorPool) -> Result<String> {
             }
             _ => "",
         };
-        let args = if checks.is_empty() { "_path: &Path<'_>, _out: &mut Vec<Violation>" } else { "path: &Path<'_>, out: &mut Vec<Violation>" };
+        let args = if checks.is_empty() {
+            "_path: &Path<'_>, _out: &mut Vec<Violation>"
+        } else {
+            "path: &Path<'_>, out: &mut Vec<Violation>"
+        };
         writeln!(code, "impl Checked for {} {{ fn check(&self, {args}) {{ {checks} }} {request_id} }}", rust_path(&m))?;
     }
     Ok(code)
@@ -35,7 +51,8 @@ fn field(f: &FieldDescriptor, extension: &ExtensionDescriptor, out: &mut String)
         true => f.options().get_extension(extension).as_message().cloned(),
         false => None,
     };
-    let rules = rules.unwrap_or_else(|| DynamicMessage::new(extension.kind().as_message().expect("FieldRules").clone()));
+    let rules =
+        rules.unwrap_or_else(|| DynamicMessage::new(extension.kind().as_message().expect("FieldRules").clone()));
     let ignore = rules.get_field_by_name("ignore").and_then(|v| v.as_enum_number()).unwrap_or(0);
     if ignore == IGNORE_ALWAYS {
         return Ok(());
@@ -105,6 +122,22 @@ fn field(f: &FieldDescriptor, extension: &ExtensionDescriptor, out: &mut String)
     Ok(())
 }
 
+/// Whether one of the members must be set.
+fn one_of(o: &OneofDescriptor) -> Result<bool> {
+    let options = o.options();
+    let Some((_, rules)) = options.extensions().find(|(e, _)| e.full_name() == "buf.validate.oneof") else {
+        return Ok(false);
+    };
+    let mut required = false;
+    for (rule, value) in rules.as_message().ok_or("oneof rules are a message")?.fields() {
+        match rule.name() {
+            "required" => required = value.as_bool().unwrap_or(false),
+            other => return Err(format!("rule oneof.{other} is not generated").into()),
+        }
+    }
+    Ok(required)
+}
+
 fn ours(kind: &Kind) -> bool {
     kind.as_message().is_some_and(|m| m.package_name().starts_with("jangteo.") && !m.is_map_entry())
 }
@@ -114,8 +147,10 @@ fn pascal(name: &str) -> String {
     name.split('_').filter(|w| !w.is_empty()).map(capital).collect()
 }
 
-fn collection(f: &FieldDescriptor, kind: &str, rules: &DynamicMessage, out: &mut String) -> Result {
+fn collection(f: &FieldDescriptor, kind: &str, rules: &DynamicMessage, code: &mut String) -> Result {
     let (mut min, mut max) = (0, u64::MAX);
+    let mut items = String::new();
+    let out = &mut items;
     for (rule, value) in rules.fields() {
         match rule.name() {
             "min_items" | "min_pairs" => min = value.as_u64().unwrap_or(0),
@@ -138,8 +173,10 @@ fn collection(f: &FieldDescriptor, kind: &str, rules: &DynamicMessage, out: &mut
             other => return Err(format!("rule {kind}.{other} is not generated").into()),
         }
     }
-    if (min, max) != (0, u64::MAX) {
-        write!(out, "rules::size(p, v.len() as u64, {min}, {max}, out);")?;
+    // Too many items are not looked at one by one: that would be the sender's way to keep us busy.
+    match (min, max) {
+        (0, u64::MAX) => code.push_str(&items),
+        _ => write!(code, "if rules::size(p, v.len() as u64, {min}, {max}, out) {{ {items} }}")?,
     }
     Ok(())
 }
@@ -175,9 +212,14 @@ fn scalar(kind: &Kind, set: &str, rules: &DynamicMessage, v: &str, p: &str, out:
                 format!("Some({{ static P: rules::Pattern = rules::Pattern::new({s:?}, || rules::regex({s:?})); &P }})")
             }
             ("string" | "bytes", _, Value::U64(n)) => format!("Some({n})"),
-            ("string", "const" | "prefix" | "suffix" | "contains" | "not_contains", Value::String(s)) => format!("Some({s:?})"),
+            ("string", "const" | "prefix" | "suffix" | "contains" | "not_contains", Value::String(s)) => {
+                format!("Some({s:?})")
+            }
             ("string", "in" | "not_in", Value::List(l)) => {
-                format!("&[{}]", l.iter().map(|s| format!("{:?}", s.as_str().unwrap_or(""))).collect::<Vec<_>>().join(","))
+                format!(
+                    "&[{}]",
+                    l.iter().map(|s| format!("{:?}", s.as_str().unwrap_or(""))).collect::<Vec<_>>().join(",")
+                )
             }
             ("string", "email" | "hostname" | "ip" | "ipv4" | "ipv6" | "uri" | "uuid", Value::Bool(b)) => b.to_string(),
             ("bool", "const", Value::Bool(b)) => format!("Some({b})"),
@@ -195,7 +237,9 @@ fn scalar(kind: &Kind, set: &str, rules: &DynamicMessage, v: &str, p: &str, out:
                 format!("Some(({s}, {n}))")
             }
             ("float" | "double", "finite", Value::Bool(b)) => b.to_string(),
-            (_, "const" | "gt" | "gte" | "lt" | "lte", n) if set_type.starts_with(['N', 'F']) => format!("Some({})", number(n)?),
+            (_, "const" | "gt" | "gte" | "lt" | "lte", n) if set_type.starts_with(['N', 'F']) => {
+                format!("Some({})", number(n)?)
+            }
             (_, "in" | "not_in", Value::List(l)) if set_type == "NumberRules" => list(l)?,
             _ => return Err(format!("rule {set}.{rule} is not generated").into()),
         };

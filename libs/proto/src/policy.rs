@@ -42,7 +42,10 @@ pub type Policies = HashMap<String, Policy>;
 /// Fails on a method without a policy, naming it: nothing is allowed by omission.
 pub fn policies(pool: &DescriptorPool) -> Result<Policies, String> {
     let services = pool.services().filter(|s| s.package_name().starts_with("jangteo."));
-    services.flat_map(|s| s.methods().collect::<Vec<_>>()).map(|m| policy(pool, &m).map(|p| (p.path.clone(), p))).collect()
+    services
+        .flat_map(|s| s.methods().collect::<Vec<_>>())
+        .map(|m| policy(pool, &m).map(|p| (p.path.clone(), p)))
+        .collect()
 }
 
 /// The policy of one method, or why it has none.

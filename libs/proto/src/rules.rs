@@ -4,6 +4,7 @@
 use jangteo_core::{Error, Result, Violation, upper_snake};
 use regex::Regex;
 use std::{
+    collections::HashSet,
     fmt::{Debug, Display},
     sync::LazyLock,
 };
@@ -79,18 +80,28 @@ pub fn required(p: &Path<'_>, out: &mut Vec<Violation>) {
     broken(p, "required", "is required", out);
 }
 
-pub fn unique<T: PartialEq>(p: &Path<'_>, items: &[T], out: &mut Vec<Violation>) {
-    if items.iter().enumerate().any(|(i, a)| items[..i].contains(a)) {
+/// Items are scalars, some of which have neither an order nor a hash; `Debug` tells them apart.
+pub fn unique<T: PartialEq + Debug>(p: &Path<'_>, items: &[T], out: &mut Vec<Violation>) {
+    const FEW: usize = 32;
+    let repeats = if items.len() <= FEW {
+        items.iter().enumerate().any(|(i, a)| items[..i].contains(a))
+    } else {
+        let mut seen = HashSet::with_capacity(items.len());
+        !items.iter().all(|a| seen.insert(format!("{a:?}")))
+    };
+    if repeats {
         broken(p, "repeated.unique", "must not repeat an item", out);
     }
 }
 
-pub fn size(p: &Path<'_>, len: u64, min: u64, max: u64, out: &mut Vec<Violation>) {
+/// Whether the items are few enough to be looked at one by one.
+pub fn size(p: &Path<'_>, len: u64, min: u64, max: u64, out: &mut Vec<Violation>) -> bool {
     if len < min {
         broken(p, "repeated.min_items", format!("must have at least {min} items"), out);
     } else if len > max {
         broken(p, "repeated.max_items", format!("must have at most {max} items"), out);
     }
+    len <= max
 }
 
 /// A regular expression, compiled at its first use; the build has checked it.
@@ -140,8 +151,9 @@ static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
 });
 static UUID: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"));
-static HOSTNAME: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.?$"));
+static HOSTNAME: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.?$")
+});
 
 impl StringRules {
     pub const NONE: Self = StringRules {
@@ -302,7 +314,8 @@ pub struct NumberRules<T: 'static> {
 }
 
 impl<T: PartialOrd + Debug + Copy> NumberRules<T> {
-    pub const NONE: Self = NumberRules { equal: None, gt: None, gte: None, lt: None, lte: None, r#in: &[], not_in: &[] };
+    pub const NONE: Self =
+        NumberRules { equal: None, gt: None, gte: None, lt: None, lte: None, r#in: &[], not_in: &[] };
 
     pub fn check(&self, p: &Path<'_>, v: &T, out: &mut Vec<Violation>) {
         bounds(p, v, [self.gt, self.gte, self.lt, self.lte], out);
@@ -338,7 +351,12 @@ impl<T: PartialOrd + Debug + Copy + Into<f64>> FloatRules<T> {
 }
 
 /// NaN breaks every bound.
-fn bounds<T: PartialOrd + Debug + Copy>(p: &Path<'_>, v: &T, [gt, gte, lt, lte]: [Option<T>; 4], out: &mut Vec<Violation>) {
+fn bounds<T: PartialOrd + Debug + Copy>(
+    p: &Path<'_>,
+    v: &T,
+    [gt, gte, lt, lte]: [Option<T>; 4],
+    out: &mut Vec<Violation>,
+) {
     let mut bound = |limit: Option<T>, ok: fn(&T, &T) -> bool, rule: &str, what: &str| {
         if let Some(n) = limit.filter(|n| !ok(v, n)) {
             broken(p, rule, format!("must be {what} {n:?}"), out);

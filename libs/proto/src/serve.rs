@@ -67,5 +67,16 @@ pub(crate) fn stream<T: 'static>(
     domain: &'static str,
 ) -> Result<Response<Stream<T>>, Status> {
     let stream = result.map_err(|e| to_status(e, domain))?;
-    Ok(Response::new(Box::pin(stream.map(move |m| m.map_err(|e| to_status(e, domain))))))
+    let stream = stream.map(move |m| {
+        m.map_err(|e| {
+            // The source does not outlive the status, which becomes trailers: this is the last place to log it.
+            if e.code().is_server_fault() {
+                tracing::error!(error = ?e, "stream failed");
+            } else {
+                tracing::debug!(error = ?e, "stream refused");
+            }
+            to_status(e, domain)
+        })
+    });
+    Ok(Response::new(Box::pin(stream)))
 }

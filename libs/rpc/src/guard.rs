@@ -5,7 +5,7 @@
 
 use crate::{
     Caller, CallerTrust, Verifier, caller, trace,
-    watch::{Counters, Watch, WatchedBody, code_of},
+    watch::{Counters, Incoming, Watch, WatchedBody, code_of},
 };
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Request, Response};
@@ -48,11 +48,8 @@ impl Guard {
     /// Reads the policies of all methods. Fails on a method without one, naming it.
     pub fn new(verifier: Arc<Verifier>, clock: Arc<dyn Clock>, trust: CallerTrust) -> Result<Arc<Guard>> {
         let policies = proto::policy::policies(proto::pool()).map_err(Error::internal)?;
-        let method = |p: &Policy| Method {
-            path: p.path.as_str().into(),
-            policy: p.clone(),
-            counters: Counters::new(&p.path),
-        };
+        let method =
+            |p: &Policy| Method { path: p.path.as_str().into(), policy: p.clone(), counters: Counters::new(&p.path) };
         let methods = policies.values().map(|p| (p.path.clone(), Arc::new(method(p)))).collect();
         Ok(Arc::new(Guard { policies, verifier, clock, trust, methods }))
     }
@@ -197,6 +194,7 @@ impl Guarded {
             }
             authorize(&method.policy, &cx)?;
             parts.extensions.insert(cx);
+            let body = if method.policy.streaming { Body::new(Incoming(body)) } else { body };
             let mut routes = self.routes.clone();
             Ok(routes.call(Request::from_parts(parts, body)).await.unwrap_or_else(|never: Infallible| match never {}))
         };

@@ -85,9 +85,11 @@ impl Peer {
             .http2_max_header_list_size(crate::MAX_HEADERS)
             .http2_adaptive_window(true)
             .tcp_nodelay(true);
-        if tls.is_some() != (endpoint.uri().scheme_str() == Some("https")) {
-            let what = if tls.is_some() { "must be https where tls is configured" } else { "https needs tls" };
-            return Err(Error::invalid(format!("peers.{service}"), "INVALID_URL", format!("{url}: {what}")));
+        // Certificates and a plain address would go together without a word, and nothing be encrypted.
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        if endpoint.uri().scheme_str() != Some(scheme) {
+            let text = format!("{url}: must begin with {scheme}://, which is what the certificates say");
+            return Err(Error::invalid(format!("peers.{service}"), "INVALID_URL", text));
         }
         if let Some(tls) = tls {
             endpoint = endpoint.tls_config(tls.client(service)).map_err(bad)?;
@@ -139,7 +141,9 @@ impl Budget {
     }
 
     fn withdraw(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n >= Self::RETRY).then_some(n - Self::RETRY)).is_ok()
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n >= Self::RETRY).then_some(n - Self::RETRY))
+            .is_ok()
     }
 }
 

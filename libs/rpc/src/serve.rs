@@ -9,7 +9,10 @@ use hyper_util::{
 };
 use jangteo_core::Result;
 use std::{convert::Infallible, time::Duration};
-use tokio::{io::{AsyncRead, AsyncWrite}, net::TcpListener};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
@@ -66,12 +69,8 @@ where
     Ok(())
 }
 
-async fn connection<S, I>(
-    io: I,
-    caller: Option<Caller>,
-    service: S,
-    watcher: hyper_util::server::graceful::Watcher,
-) where
+async fn connection<S, I>(io: I, caller: Option<Caller>, service: S, watcher: hyper_util::server::graceful::Watcher)
+where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -32,10 +32,8 @@ pub(crate) struct Counters {
 impl Counters {
     pub fn new(path: &str) -> Self {
         let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
-        let labels = vec![
-            metrics::Label::new("service", service.to_owned()),
-            metrics::Label::new("method", method.to_owned()),
-        ];
+        let labels =
+            vec![metrics::Label::new("service", service.to_owned()), metrics::Label::new("method", method.to_owned())];
         let seconds = Key::from_parts("grpc_server_seconds", labels.clone());
         let calls = (0..=16).map(|code| {
             let mut labels = labels.clone();
@@ -171,6 +169,31 @@ impl http_body::Body for WatchedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |b| b.size_hint())
+    }
+}
+
+/// The body of a streamed request. When its caller goes away in the middle, tonic tells the handler
+/// that the stream has ended, and half an upload would pass for the whole. Here the handler waits instead:
+/// the connection sees the same reset and drops it, as it is dropped inside a process.
+pub(crate) struct Incoming(pub Body);
+
+impl http_body::Body for Incoming {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match Pin::new(&mut self.0).poll_frame(cx) {
+            Poll::Ready(Some(Err(e))) if e.code() == tonic::Code::Cancelled => Poll::Pending,
+            polled => polled,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
     }
 }
 

@@ -149,9 +149,10 @@ impl Reply {
 
     /// The first error detail of a type.
     pub fn detail(&self, type_name: &str) -> Option<&Value> {
-        self.json["details"].as_array()?.iter().find(|detail| {
-            detail["@type"].as_str().is_some_and(|t| t.rsplit('/').next() == Some(type_name))
-        })
+        self.json["details"]
+            .as_array()?
+            .iter()
+            .find(|detail| detail["@type"].as_str().is_some_and(|t| t.rsplit('/').next() == Some(type_name)))
     }
 
     /// The JSON paths that a `BadRequest` names.

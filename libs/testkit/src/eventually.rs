@@ -45,10 +45,7 @@ impl<T, E: Debug> Outcome for Result<T, E> {
 /// let profile = eventually(Duration::from_secs(5), async || client.get("/v1/users/me").send().await.ok()).await;
 /// ```
 #[track_caller]
-pub fn eventually<P: Outcome>(
-    within: Duration,
-    mut probe: impl AsyncFnMut() -> P,
-) -> impl Future<Output = P::Value> {
+pub fn eventually<P: Outcome>(within: Duration, mut probe: impl AsyncFnMut() -> P) -> impl Future<Output = P::Value> {
     let caller = std::panic::Location::caller();
     async move {
         let deadline = Instant::now() + within;

@@ -191,12 +191,7 @@ pub struct Market {
 impl Market {
     /// `program` is `env!("CARGO_BIN_EXE_jangteo")`; `services` are those that a mesh runs one process of each.
     pub fn of(program: &str, topology: Topology, services: impl IntoIterator<Item = String>) -> Setup {
-        Setup {
-            program: program.to_owned(),
-            topology,
-            services: services.into_iter().collect(),
-            env: Vec::new(),
-        }
+        Setup { program: program.to_owned(), topology, services: services.into_iter().collect(), env: Vec::new() }
     }
 
     /// The address of the edge: `http://127.0.0.1:12345`.

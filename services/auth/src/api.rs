@@ -87,11 +87,7 @@ impl Api for Auth {
         self.jwks(&cx).await
     }
 
-    async fn list_revocations(
-        &self,
-        cx: Call,
-        req: pb::ListRevocationsRequest,
-    ) -> Result<pb::ListRevocationsResponse> {
+    async fn list_revocations(&self, cx: Call, req: pb::ListRevocationsRequest) -> Result<pb::ListRevocationsResponse> {
         self.revocations(&cx, &req.cursor).await
     }
 

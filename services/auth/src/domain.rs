@@ -3,8 +3,8 @@
 
 pub mod keys;
 pub mod mail;
-pub mod person;
 pub mod password;
+pub mod person;
 pub mod secret;
 pub mod token;
 pub mod totp;

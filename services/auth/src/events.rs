@@ -25,7 +25,10 @@ impl Auth {
             let due = store::mail::due(self.db.primary(), cx.now, BATCH).await?;
             let last = (due.len() as u64) < BATCH;
             for waiting in due {
-                self.send(&cx, &waiting).await?;
+                if !self.send(&cx, &waiting).await? {
+                    // The server is away, or dislikes this mail: no reason to hammer it, nor to keep the others waiting long.
+                    return Ok(());
+                }
             }
             if last {
                 return Ok(());
@@ -33,28 +36,37 @@ impl Auth {
         }
     }
 
-    async fn send(&self, cx: &Call, waiting: &Waiting) -> Result<()> {
+    /// `false`: it could not be sent and waits.
+    async fn send(&self, cx: &Call, waiting: &Waiting) -> Result<bool> {
         let account = store::account::by_email(self.db.primary(), &waiting.email_hash).await?;
-        let (Some(account), Some(kind)) = (account, waiting.kind) else { return self.forget(cx, waiting).await };
+        let (Some(account), Some(kind)) = (account, waiting.kind) else {
+            return self.forget(cx, waiting).await.map(|()| true);
+        };
         if kind == Kind::VerifyEmail && account.is_verified() {
-            return self.forget(cx, waiting).await;
+            return self.forget(cx, waiting).await.map(|()| true);
         }
-        let Some(letter) = self.write_letter(cx, waiting, kind, &account).await? else { return Ok(()) };
+        let Some(letter) = self.write_letter(cx, waiting, kind, &account).await? else { return Ok(true) };
         match self.mailer.send(&letter).await {
             Ok(()) => tracing::info!(mail_id = waiting.mail_id, kind = kind.name(), "a mail was sent"),
             Err(error) if waiting.attempts + 1 < ATTEMPTS => {
                 let attempts = waiting.attempts + 1;
                 tracing::warn!(mail_id = waiting.mail_id, attempts, error = ?error, "a mail could not be sent; it waits");
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => tracing::error!(mail_id = waiting.mail_id, error = ?error, "a mail is given up"),
         }
         kit::crash_point!("auth.mail.after_send");
-        self.forget(cx, waiting).await
+        self.forget(cx, waiting).await.map(|()| true)
     }
 
     /// Makes the token, notes the attempt, and writes the text. `None`: another replica is at it, or the person is gone.
-    async fn write_letter(&self, cx: &Call, waiting: &Waiting, kind: Kind, account: &Account) -> Result<Option<Letter>> {
+    async fn write_letter(
+        &self,
+        cx: &Call,
+        waiting: &Waiting,
+        kind: Kind,
+        account: &Account,
+    ) -> Result<Option<Letter>> {
         let conn = self.db.primary();
         let Some(key) = self.sealer.find(conn, account.user_id()).await? else {
             return self.forget(cx, waiting).await.map(|()| None);

@@ -20,17 +20,27 @@ mod events;
 mod migrations;
 mod store;
 
-pub use domain::{mail::{Kind as MailKind, Letter}, totp::code as totp_code};
+pub use domain::{
+    mail::{Kind as MailKind, Letter},
+    totp::code as totp_code,
+};
 pub use events::mailer::{Folder, Mailer, Smtp};
 
 use api::{hasher::Hasher, keys::Keys};
-use domain::{keys::Rotation, password::{Cost, MIN_COST}, person};
 use chrono::TimeDelta;
+use domain::{
+    keys::Rotation,
+    password::{Cost, MIN_COST},
+    person,
+};
 use jangteo_core::{Error, PageTokens, Result};
 use kit::{
     Boot, Mount, Service,
     cache::Cache,
-    db::{Db, Migrations, crypt::{Keyring, Sealer}},
+    db::{
+        Db, Migrations,
+        crypt::{Keyring, Sealer},
+    },
 };
 use proto::jangteo::auth::v1::auth_service;
 use serde::Deserialize;

@@ -26,7 +26,7 @@ CREATE TABLE recovery_code (
     code_hash TEXT PRIMARY KEY,
     user_id TEXT NOT NULL
 );
-CREATE INDEX recovery_code_user ON recovery_code (user_id);
+CREATE INDEX recovery_code_by_user ON recovery_code (user_id);
 
 CREATE TABLE session (
     session_id TEXT PRIMARY KEY,
@@ -38,23 +38,23 @@ CREATE TABLE session (
     expire_time BIGINT NOT NULL,
     revoke_time BIGINT
 );
-CREATE INDEX session_user ON session (user_id, session_id);
-CREATE INDEX session_revoke ON session (revoke_time, session_id);
-CREATE INDEX session_expire ON session (expire_time);
+CREATE INDEX session_by_user ON session (user_id, session_id);
+CREATE INDEX session_by_revoke_time ON session (revoke_time, session_id);
+CREATE INDEX session_by_expire_time ON session (expire_time);
 
 CREATE TABLE refresh_token (
     token_hash TEXT PRIMARY KEY,
     session_id TEXT NOT NULL,
     use_time BIGINT
 );
-CREATE INDEX refresh_token_session ON refresh_token (session_id);
+CREATE INDEX refresh_token_by_session ON refresh_token (session_id);
 
 CREATE TABLE known_network (
     network_hash TEXT PRIMARY KEY,
     user_id TEXT NOT NULL,
     last_used_time BIGINT NOT NULL
 );
-CREATE INDEX known_network_time ON known_network (last_used_time);
+CREATE INDEX known_network_by_time ON known_network (last_used_time);
 
 CREATE TABLE mail_token (
     token_hash TEXT PRIMARY KEY,
@@ -62,8 +62,8 @@ CREATE TABLE mail_token (
     purpose TEXT NOT NULL,
     expire_time BIGINT NOT NULL
 );
-CREATE INDEX mail_token_user ON mail_token (user_id, purpose);
-CREATE INDEX mail_token_expire ON mail_token (expire_time);
+CREATE INDEX mail_token_by_user ON mail_token (user_id, purpose);
+CREATE INDEX mail_token_by_expire_time ON mail_token (expire_time);
 
 CREATE TABLE mail (
     mail_id TEXT PRIMARY KEY,
@@ -72,7 +72,7 @@ CREATE TABLE mail (
     due_time BIGINT NOT NULL,
     attempts BIGINT NOT NULL
 );
-CREATE INDEX mail_due ON mail (due_time, mail_id);
+CREATE INDEX mail_by_due_time ON mail (due_time, mail_id);
 
 CREATE TABLE signing_key (
     kid TEXT PRIMARY KEY,

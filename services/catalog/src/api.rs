@@ -38,7 +38,9 @@ impl Api for Catalog {
 
     async fn get_product(&self, cx: Call, req: wire::GetProductRequest) -> Result<wire::Product> {
         let mut product = self.product(&req.product_id).await?;
-        product.like_count = self.like_count(&req.product_id).await?;
+        let counts = self.counts(&req.product_id).await?;
+        product.like_count = store::product::small(counts.likes);
+        product.view_count = store::product::small(counts.views);
         if let Ok(user) = cx.user_id() {
             let db = self.db_of(&req.product_id)?;
             product.liked = Some(store::like::exists(db.primary(), &req.product_id, user).await?);
@@ -109,7 +111,11 @@ impl Api for Catalog {
         self.db_of(id)?.write(&cx, write).await
     }
 
-    async fn list_categories(&self, _cx: Call, _req: wire::ListCategoriesRequest) -> Result<wire::ListCategoriesResponse> {
+    async fn list_categories(
+        &self,
+        _cx: Call,
+        _req: wire::ListCategoriesRequest,
+    ) -> Result<wire::ListCategoriesResponse> {
         Ok(wire::ListCategoriesResponse { categories: self.tree().await?.nested() })
     }
 
@@ -159,7 +165,7 @@ fn version(p: &wire::Product) -> i64 {
 }
 
 impl Catalog {
-    pub(crate) fn product_key(product_id: &str) -> String {
+    fn product_key(product_id: &str) -> String {
         format!("product:{product_id}")
     }
 
@@ -168,7 +174,7 @@ impl Catalog {
         self.shards.db_of(&product_id.parse::<ProductId>()?)
     }
 
-    /// The product as everybody sees it; its like count may be old.
+    /// The product as everybody sees it; its counts may be old.
     async fn product(&self, product_id: &str) -> Result<wire::Product> {
         let db = self.db_of(product_id)?;
         let load = async { store::product::find(db.primary(), product_id).await?.into_wire() };

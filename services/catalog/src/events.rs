@@ -26,9 +26,6 @@ impl Catalog {
                 db.write(&cx, async |tx| store::product::add_views(&tx, by_count).await).await?;
             }
             self.views.settle(&batch).await?;
-            for (id, _) in &batch.counts {
-                self.cache.evict(&Self::product_key(id), i64::MAX);
-            }
         }
         Ok(())
     }

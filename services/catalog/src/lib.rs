@@ -29,11 +29,13 @@ use std::time::Duration;
 pub struct Config {
     /// How long a read may be answered from the cache. Changes evict at once; this bounds what a lost message costs.
     pub cache_secs: u64,
+    /// How long a view count may be answered from the cache.
+    pub counts_secs: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { cache_secs: 300 }
+        Config { cache_secs: 300, counts_secs: 5 }
     }
 }
 
@@ -46,12 +48,14 @@ pub struct Catalog {
     views: Counter,
     pages: PageTokens,
     ttl: Duration,
+    counts_ttl: Duration,
 }
 
 impl Catalog {
     pub fn new(home: Db, shards: Shards, cache: Cache, pages: PageTokens, config: &Config) -> Self {
         let views = cache.counter("views");
-        Catalog { home, shards, cache, views, pages, ttl: Duration::from_secs(config.cache_secs) }
+        let (ttl, counts_ttl) = (Duration::from_secs(config.cache_secs), Duration::from_secs(config.counts_secs));
+        Catalog { home, shards, cache, views, pages, ttl, counts_ttl }
     }
 }
 
@@ -66,8 +70,10 @@ impl Service for Catalog {
     }
 
     fn mount(m: &mut Mount<Self>) {
-        m.grpc(catalog_service::routes)
-            .every("flush-views", Duration::from_secs(3), Self::flush_views)
-            .every("fold-likes", Duration::from_secs(1), Self::fold_likes);
+        m.grpc(catalog_service::routes).every("flush-views", Duration::from_secs(3), Self::flush_views).every(
+            "fold-likes",
+            Duration::from_secs(1),
+            Self::fold_likes,
+        );
     }
 }

@@ -5,9 +5,10 @@ use crate::{
     services::{SERVICES, select},
 };
 use clap::Args;
-use gateway::{Backing, Edge, EdgeConfig, Probes, Site, Upstreams};
+use gateway::{Backing, Edge, EdgeConfig, Probes, Site, StandaloneConfig, Upstreams};
 use jangteo_core::{Code, Error, Result, SystemClock};
-use kit::{Config, Entry, Market, Running, telemetry};
+use kit::{Config, Entry, Market, Readiness, Running, telemetry};
+use rpc::{LocalService, Peer};
 use std::{path::PathBuf, sync::Arc, time::Instant};
 use tokio::{
     net::TcpListener,
@@ -50,14 +51,15 @@ pub async fn gateway(config: Config, args: GatewayArgs) -> Result<()> {
         return market(config, &[], "gateway", false).await;
     }
     let telemetry = telemetry::init(&config, "gateway")?;
-    let standalone = gateway::StandaloneConfig {
+    let defaults = StandaloneConfig::default();
+    let standalone = StandaloneConfig {
         descriptors: args.descriptors,
         upstreams: args.upstreams.iter().map(|u| upstream(u)).collect::<Result<_>>()?,
         http: config.http,
-        edge: config.section("edge")?,
+        edge: if config.sections.contains_key("edge") { config.section("edge")? } else { defaults.edge },
+        peer: config.rpc.peer(),
     };
-    let metrics = telemetry.metrics();
-    let served = gateway::standalone(standalone, Arc::new(move || metrics.render()), stop_signal()).await;
+    let served = gateway::standalone(standalone, stop_signal()).await;
     telemetry.flush().await;
     served
 }
@@ -69,17 +71,32 @@ async fn market(config: Config, services: &[Entry], name: &'static str, demo: bo
     let running = build(config, services).await?.start(name, &telemetry).await?;
     let edge = edge(&running)?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let served = tokio::task::spawn(edge.serve(listener, running.accept.clone().cancelled_owned()));
-    wait_until_ready(&running).await;
-    tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
-    if demo {
-        seed::run(&running.market).await?;
-    }
-    announce(&address.to_string(), demo);
-    stop_signal().await;
-    running.stop(async { drop(served.await) }).await;
+    let (accept, stop) = (running.accept.clone(), running.accept.clone());
+    let mut served = std::pin::pin!(edge.serve(listener, accept.cancelled_owned()));
+    let opened = async {
+        ready(&running).await;
+        tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
+        if demo {
+            seed::run(&running.market).await?;
+        }
+        announce(&address.to_string(), demo);
+        std::future::pending::<Result<()>>().await
+    };
+    let outcome = tokio::select! {
+        served = &mut served => return served,
+        failed = opened => failed,
+        () = stop_signal() => Ok(()),
+    };
+    stop.cancel();
+    running
+        .stop(async {
+            if let Err(error) = served.await {
+                tracing::error!(error = ?error, "the edge did not end well");
+            }
+        })
+        .await;
     telemetry.flush().await;
-    Ok(())
+    outcome
 }
 
 async fn build(config: Config, services: &[Entry]) -> Result<Market> {
@@ -97,7 +114,7 @@ fn edge(running: &Running) -> Result<Edge> {
     let site = Site::load(proto::pool(), &upstreams, config.json.options())?;
     let (readiness, metrics) = (running.probe.readiness.clone(), running.probe.metrics.clone());
     let probes = Probes {
-        ready: Arc::new(move || readiness.borrow().clone().map_err(Error::unavailable)),
+        ready: Arc::new(move || readiness.borrow().clone()),
         metrics: Some(Arc::new(move || metrics.render())),
     };
     let backing = Backing { verifier: Some(market.verifier()), cache: market.cache(), clock: market.clock(), probes };
@@ -116,8 +133,12 @@ fn served_services() -> impl Iterator<Item = (&'static str, String)> {
 /// The OpenAPI description of the market, without running it.
 pub fn openapi(config: &Config) -> Result<String> {
     let config: EdgeConfig = config.section("edge")?;
-    let names: Vec<String> = served_services().map(|(_, name)| name).collect();
-    gateway::openapi(proto::pool(), &names, &config)
+    let policies = Arc::new(proto::policy::policies(proto::pool()).map_err(Error::internal)?);
+    // Nothing is called, so the channels may lead nowhere.
+    let nowhere = Peer { caller: "gateway".into(), policies, config: Default::default() }.local(LocalService::default());
+    let upstreams = served_services().map(|(_, name)| (name, nowhere.clone())).collect();
+    let site = Site::load(proto::pool(), &upstreams, config.json.options())?;
+    String::from_utf8(site.openapi(&config.title).to_vec()).map_err(Error::internal)
 }
 
 fn upstream(text: &str) -> Result<(String, String)> {
@@ -134,12 +155,10 @@ async fn listen(config: &Config) -> Result<TcpListener> {
     })
 }
 
-async fn wait_until_ready(running: &Running) {
+async fn ready(running: &Running) {
     let mut readiness = running.probe.readiness.clone();
-    tokio::select! {
-        _ = readiness.wait_for(|r| r.is_ok()) => {}
-        () = stop_signal() => {}
-    }
+    // An error means that the watch is over, and so is the process.
+    let _ = readiness.wait_for(Readiness::is_ok).await;
 }
 
 fn announce(address: &str, demo: bool) {

@@ -11,11 +11,11 @@ use crate::{
 };
 use jangteo_core::{Call, Code, Error, Result};
 use kit::db::crypt::PersonKey;
+use prost::Message;
 use proto::jangteo::{
     auth::v1::{Account, GetAccountRequest},
     user::v1::{self as wire, user_service::Api},
 };
-use prost::Message;
 
 impl Api for Users {
     async fn get_me(&self, cx: Call, _req: wire::GetMeRequest) -> Result<wire::Profile> {

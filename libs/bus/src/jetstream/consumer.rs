@@ -23,6 +23,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A dropped subscription is closed by a task of the client's own, which gets so long to run.
+const CLOSE: Duration = Duration::from_millis(20);
+
 struct Out {
     position: i64,
     end: End,
@@ -48,11 +51,18 @@ pub(super) async fn run(js: JetStream, spec: ConsumerSpec, inbox: Arc<dyn Inbox>
         tokio::select! {
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
-                // Others may have what is not begun.
+                // Others may have what is not begun. The pull is closed first: the server would hand what is given
+                // back to it again.
+                let mut unread = Vec::new();
                 if let Some(mut incoming) = incoming.take() {
                     while let Some(Some(m)) = incoming.next().now_or_never() {
-                        let _ = m.ack_with(AckKind::Nak(None)).await;
+                        unread.push(m);
                     }
+                }
+                tokio::time::sleep(CLOSE).await;
+                let _ = tokio::time::timeout(Duration::from_secs(1), js.client.flush()).await;
+                for m in unread {
+                    let _ = m.ack_with(AckKind::Nak(None)).await;
                 }
                 for d in c.lanes.give_up() {
                     c.settle(Out { position: d.position, end: End::Released }).await;

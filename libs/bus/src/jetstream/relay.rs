@@ -20,6 +20,8 @@ use std::{
 
 const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_millis(200);
+/// How long the last round waits for a server that isn't connected.
+const LAST: Duration = Duration::from_secs(1);
 /// Aggregates of one partition with a message in flight.
 const AT_ONCE: usize = 64;
 
@@ -36,6 +38,9 @@ async fn partition(js: &JetStream, outbox: &dyn Outbox, p: u32, stop: &Stop) {
     loop {
         // The last round, after the stop, takes what the stopping process wrote at the end.
         let last = stop.is_cancelled();
+        if last {
+            let _ = tokio::time::timeout(LAST, js.until_connected(true)).await;
+        }
         changed.borrow_and_update();
         match round(js, outbox, p, ttl, &mut lease, &mut have_stream).await {
             Ok(Round { read: 0, .. }) if last => break,
@@ -172,8 +177,12 @@ async fn send(js: &JetStream, e: &Envelope) -> Result<(), PublishError> {
     if !e.traceparent.is_empty() {
         headers.insert("traceparent", e.traceparent.as_str());
     }
-    js.context.publish_with_headers(subject(e), headers, e.encode_to_vec().into()).await?.await?;
-    Ok(())
+    let ack = js.context.publish_with_headers(subject(e), headers, e.encode_to_vec().into()).await?;
+    tokio::select! {
+        acked = ack.into_future() => acked.map(drop),
+        // What was asked over a broken connection is never answered.
+        () = js.until_connected(false) => Err(PublishError::new(PublishErrorKind::BrokenPipe)),
+    }
 }
 
 async fn report(outbox: &dyn Outbox, stop: &Stop) {

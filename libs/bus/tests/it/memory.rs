@@ -67,7 +67,7 @@ impl Store {
             aggregate: aggregate.into(),
             aggregate_id: id.into(),
             version,
-            payload: format!("{id}/{version}").into_bytes().into(),
+            payload: format!("{id}/{version}").into_bytes(),
             ..Default::default()
         };
         let at = rows.events.len();
@@ -94,7 +94,14 @@ impl Log for Store {
     }
     async fn after(&self, seq: i64, limit: usize) -> Result<Vec<(i64, Envelope)>> {
         let rows = self.rows.lock().unwrap();
-        Ok(rows.events.iter().enumerate().skip(seq as usize).take(limit).map(|(i, e)| (i as i64 + 1, e.clone())).collect())
+        Ok(rows
+            .events
+            .iter()
+            .enumerate()
+            .skip(seq as usize)
+            .take(limit)
+            .map(|(i, e)| (i as i64 + 1, e.clone()))
+            .collect())
     }
     async fn head(&self) -> Result<i64> {
         Ok(self.rows.lock().unwrap().events.len() as i64)
@@ -201,6 +208,10 @@ impl MemoryInbox {
 
     pub fn effects(&self) -> usize {
         self.seen.lock().unwrap().effects.len()
+    }
+
+    pub fn tries(&self) -> usize {
+        self.seen.lock().unwrap().tries
     }
 
     pub fn dead(&self) -> usize {

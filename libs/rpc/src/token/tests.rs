@@ -60,7 +60,11 @@ fn with_claim(name: &str, value: Value) -> String {
 
 fn set(mut object: Value, name: &str, value: Value) -> Value {
     let map = object.as_object_mut().unwrap();
-    if value.is_null() { map.remove(name) } else { map.insert(name.to_owned(), value) };
+    if value.is_null() {
+        map.remove(name)
+    } else {
+        map.insert(name.to_owned(), value)
+    };
     object
 }
 
@@ -95,8 +99,8 @@ fn with_signature(f: impl FnOnce(&mut Vec<u8>)) -> String {
 /// The same number modulo the order of the group: valid for a verifier that does not reduce (RFC 8032, 5.1.7).
 fn add_order(signature: &mut [u8]) {
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let mut carry = 0u16;
     for (s, l) in signature[32..].iter_mut().zip(ORDER) {
@@ -127,8 +131,23 @@ fn wrong_algorithms() -> Vec<(String, String)> {
         out.push((format!("alg {alg:?} without a signature"), format!("{message}.")));
     }
     let names = [
-        "none", "HS256", "HS384", "HS512", "RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "ES256K", "eddsa",
-        "EDDSA", "EdDSA ", "Ed448", "EdDSA\u{0}", "dir",
+        "none",
+        "HS256",
+        "HS384",
+        "HS512",
+        "RS256",
+        "RS512",
+        "PS256",
+        "ES256",
+        "ES384",
+        "ES512",
+        "ES256K",
+        "eddsa",
+        "EDDSA",
+        "EdDSA ",
+        "Ed448",
+        "EdDSA\u{0}",
+        "dir",
     ];
     for alg in names {
         out.push((format!("alg {alg:?} with our EdDSA signature"), with_header("alg", json!(alg))));
@@ -147,7 +166,8 @@ fn wrong_algorithms() -> Vec<(String, String)> {
 
 fn wrong_headers() -> Vec<(String, String)> {
     let mut out = Vec::new();
-    let typs = ["JWT", "jwt", "rt+jwt", "id+jwt", "logout+jwt", "at+jwt ", " at+jwt", "at+jwt\u{0}", "at+jwt;x", "at-jwt", ""];
+    let typs =
+        ["JWT", "jwt", "rt+jwt", "id+jwt", "logout+jwt", "at+jwt ", " at+jwt", "at+jwt\u{0}", "at+jwt;x", "at-jwt", ""];
     for typ in typs {
         out.push((format!("typ {typ:?}"), with_header("typ", json!(typ))));
     }
@@ -155,8 +175,22 @@ fn wrong_headers() -> Vec<(String, String)> {
     out.push(("typ a list".into(), with_header("typ", json!(["at+jwt"]))));
     let long = "k".repeat(1000);
     let kids = [
-        "k3", "K1", "k1 ", " k1", "k1\u{0}", "k１", "k1\u{200b}", "", "../k1", "/dev/null", "..\\k1", "k1' OR '1'='1", "k1|cat /etc/passwd",
-        "https://evil.example/k1", "file:///etc/passwd", long.as_str(),
+        "k3",
+        "K1",
+        "k1 ",
+        " k1",
+        "k1\u{0}",
+        "k１",
+        "k1\u{200b}",
+        "",
+        "../k1",
+        "/dev/null",
+        "..\\k1",
+        "k1' OR '1'='1",
+        "k1|cat /etc/passwd",
+        "https://evil.example/k1",
+        "file:///etc/passwd",
+        long.as_str(),
     ];
     for kid in kids {
         out.push((format!("kid {:?}", &kid[..kid.len().min(30)]), with_header("kid", json!(kid))));
@@ -170,12 +204,25 @@ fn wrong_headers() -> Vec<(String, String)> {
     }
     let b64 = set(set(header(), "b64", json!(false)), "crit", json!(["b64"]));
     let message = format!("{}.{}", B64.encode(b64.to_string()), claims());
-    out.push(("an unencoded payload (RFC 7797)".into(), format!("{message}.{}", B64.encode(key(1).sign(message.as_bytes())))));
+    out.push((
+        "an unencoded payload (RFC 7797)".into(),
+        format!("{message}.{}", B64.encode(key(1).sign(message.as_bytes()))),
+    ));
     let twice = |field: &str| format!(r#"{{"alg":"EdDSA","typ":"at+jwt","kid":"k1",{field}}}"#);
     for field in [r#""alg":"none""#, r#""alg":"EdDSA""#, r#""kid":"k2""#, r#""typ":"JWT""#, r#""\u0061lg":"none""#] {
-        out.push((format!("{field} a second time"), sign_text(&twice(field), claims().to_string().as_bytes(), &key(1))));
+        out.push((
+            format!("{field} a second time"),
+            sign_text(&twice(field), claims().to_string().as_bytes(), &key(1)),
+        ));
     }
-    for text in ["", "{}", "null", "[]", r#"["at+jwt","EdDSA",null,null,null,"k1"]"#, "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"k1\"} x"] {
+    for text in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        r#"["at+jwt","EdDSA",null,null,null,"k1"]"#,
+        "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"k1\"} x",
+    ] {
         out.push((format!("the header {text:?}"), sign_text(text, claims().to_string().as_bytes(), &key(1))));
     }
     out
@@ -220,12 +267,15 @@ fn wrong_claims() -> Vec<(String, String)> {
     }
     let escaped = claims().to_string().replacen('{', r#"{"s\u0075b":"usr_2","#, 1);
     out.push(("sub twice, once escaped".into(), with_payload(escaped)));
-    let texts = ["", "Jangteo", "jangteo ", "jangteo\u{0}", "jаngteo", "ｊangteo", "https://jangteo", "jangteo.evil.example"];
+    let texts =
+        ["", "Jangteo", "jangteo ", "jangteo\u{0}", "jаngteo", "ｊangteo", "https://jangteo", "jangteo.evil.example"];
     for name in ["iss", "aud"] {
         for text in texts {
             out.push((format!("{name} {text:?}"), with_claim(name, json!(text))));
         }
-        for value in [json!(["jangteo"]), json!(["evil", "jangteo"]), json!([]), json!({"jangteo": 1}), json!(1), json!(true)] {
+        for value in
+            [json!(["jangteo"]), json!(["evil", "jangteo"]), json!([]), json!({"jangteo": 1}), json!(1), json!(true)]
+        {
             out.push((format!("{name} is {value}"), with_claim(name, value)));
         }
     }
@@ -260,13 +310,26 @@ fn wrong_claims() -> Vec<(String, String)> {
     }
     out.push(("exp in exponents".into(), payload_text(&format!("\"exp\":{}", NOW + 3600), "\"exp\":1e12")));
     let list = claims().as_object().unwrap().values().cloned().collect::<Value>();
-    for text in ["", "null", "{}", "[]", "1", "\"usr_1\"", &list.to_string(), &format!("{} ,", claims()), &format!("\u{feff}{}", claims())] {
+    for text in [
+        "",
+        "null",
+        "{}",
+        "[]",
+        "1",
+        "\"usr_1\"",
+        &list.to_string(),
+        &format!("{} ,", claims()),
+        &format!("\u{feff}{}", claims()),
+    ] {
         out.push((format!("the payload {:?}", text.chars().take(20).collect::<String>()), with_payload(text)));
     }
     let mut broken = claims().to_string().replace("usr_1", "usr_X").into_bytes();
     *broken.iter_mut().find(|b| **b == b'X').unwrap() = 0xff;
     out.push(("a payload that isn't UTF-8".into(), with_payload(broken)));
-    out.push(("a nested token".into(), sign_text(&set(header(), "cty", json!("JWT")).to_string(), good().as_bytes(), &key(1))));
+    out.push((
+        "a nested token".into(),
+        sign_text(&set(header(), "cty", json!("JWT")).to_string(), good().as_bytes(), &key(1)),
+    ));
     out
 }
 

@@ -46,16 +46,19 @@ impl Default for Probe {
     }
 }
 
-/// Held while a handler runs.
-struct Running<'a> {
-    dropped: &'a watch::Sender<usize>,
-    done: bool,
+/// Held while a handler or its stream runs.
+struct Running(Option<watch::Sender<usize>>);
+
+impl Running {
+    fn finish(&mut self) {
+        self.0.take();
+    }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
-        if !self.done {
-            self.dropped.send_modify(|n| *n += 1);
+        if let Some(dropped) = &self.0 {
+            dropped.send_modify(|n| *n += 1);
         }
     }
 }
@@ -69,10 +72,10 @@ impl Probe {
         *self.started.borrow()
     }
 
-    fn enter(&self, cx: &Call) -> Running<'_> {
+    fn enter(&self, cx: &Call) -> Running {
         self.calls.lock().unwrap().push(cx.clone());
         self.started.send_modify(|n| *n += 1);
-        Running { dropped: &self.dropped, done: false }
+        Running(Some(self.dropped.clone()))
     }
 
     fn fails(&self) -> Result<()> {
@@ -118,7 +121,7 @@ impl probe_service::Api for Probe {
             _ => {}
         }
         let result = self.fails();
-        running.done = true;
+        running.finish();
         result?;
         if req.fail_code != 0 {
             return Err(Error::new(Code::from_i32(req.fail_code), "ASKED_FOR", "as asked"));
@@ -136,15 +139,13 @@ impl probe_service::Api for Probe {
 
     async fn echo_once(&self, cx: Call, req: EchoOnceRequest) -> Result<EchoOnceResponse> {
         let mut running = self.enter(&cx);
-        running.done = true;
+        running.finish();
         self.fails()?;
         Ok(EchoOnceResponse { text: req.text })
     }
 
     async fn count(&self, cx: Call, req: CountRequest) -> Result<Streaming<CountResponse>> {
-        let mut running = self.enter(&cx);
-        running.done = true;
-        let running = OnDrop(self.dropped.clone(), false);
+        let running = self.enter(&cx);
         let numbers = stream::unfold((1, running), move |(n, mut running)| async move {
             if req.delay_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(req.delay_ms as u64)).await;
@@ -153,12 +154,14 @@ impl probe_service::Api for Probe {
                 panic!("a stream broke");
             }
             if n > req.upto {
-                running.1 = true;
+                running.finish();
                 return None;
             }
             let item = match req.fail_after {
                 0 => Ok(n),
-                after if n > after => Err(Error::new(Code::Aborted, "ASKED_FOR", "as asked").with("number", n)),
+                after if after > 0 && n > after => {
+                    Err(Error::new(Code::Aborted, "ASKED_FOR", "as asked").with("number", n))
+                }
                 _ => Ok(n),
             };
             Some((item.map(|number| CountResponse { number }), (n + 1, running)))
@@ -172,33 +175,20 @@ impl probe_service::Api for Probe {
         while let Some(m) = req.next().await {
             total += m?.number;
         }
-        running.done = true;
+        running.finish();
         Ok(SumResponse { total })
     }
 
     async fn chat(&self, cx: Call, req: Streaming<ChatRequest>) -> Result<Streaming<ChatResponse>> {
-        let mut running = self.enter(&cx);
-        running.done = true;
-        let running = OnDrop(self.dropped.clone(), false);
+        let running = self.enter(&cx);
         let lines = stream::unfold((req, running), |(mut req, mut running)| async move {
             let Some(line) = req.next().await else {
-                running.1 = true;
+                running.finish();
                 return None;
             };
             Some((line.map(|l| ChatResponse { text: l.text }), (req, running)))
         });
         Ok(Box::pin(lines))
-    }
-}
-
-/// `Running` for streams, which outlive their handler.
-struct OnDrop(watch::Sender<usize>, bool);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        if !self.1 {
-            self.0.send_modify(|n| *n += 1);
-        }
     }
 }
 

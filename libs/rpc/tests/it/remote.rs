@@ -186,8 +186,7 @@ async fn a_server_that_stops_finishes_what_it_began() {
     let client = Client::new(peer.remote("probe", &url, None).unwrap());
     let late = Client::new(peer.remote("probe", &url, None).unwrap());
     let cx = w.cx();
-    let mut stream =
-        client.count(&cx, CountRequest { upto: 30, delay_ms: 10, fail_after: 0 }).await.unwrap();
+    let mut stream = client.count(&cx, CountRequest { upto: 30, delay_ms: 10, fail_after: 0 }).await.unwrap();
     let unary = client.echo(&cx, echo("gate"));
     let stop = async {
         reaches(&w.probe.started, 2).await;

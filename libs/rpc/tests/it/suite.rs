@@ -2,9 +2,9 @@
 
 use crate::{
     probe::{detailed, echo, reaches},
-    world::{Shape, World},
+    world::World,
 };
-use futures::{FutureExt, StreamExt, stream};
+use futures::{StreamExt, stream};
 use jangteo_core::{Code, Error, Trace};
 use proto::{
     Client as _, Streaming,
@@ -92,8 +92,7 @@ async fn the_handler_knows_the_person(w: World) {
 async fn the_trace_goes_on(w: World) {
     let mut cx = w.cx();
     let id = "0af7651916cd43dd8448eb211c80319c";
-    cx.trace =
-        Trace { traceparent: Some(format!("00-{id}-b7ad6b7169203331-01")), tracestate: Some("a=1".into()) };
+    cx.trace = Trace { traceparent: Some(format!("00-{id}-b7ad6b7169203331-01")), tracestate: Some("a=1".into()) };
     assert_eq!(w.client().echo(&cx, echo("hi")).await.unwrap().trace_id, id);
     assert_eq!(w.probe.last().trace.tracestate.as_deref(), Some("a=1"));
     cx.trace = Trace { traceparent: Some("garbage".into()), tracestate: None };
@@ -392,14 +391,12 @@ async fn retries_keep_to_their_budget(w: World) {
 }
 
 async fn many_calls_at_once(w: World) {
-    let (client, cx) = (w.client(), w.signed_in(&["user"]));
+    let (client, cx) = (w.client(), w.cx());
     let calls = (0..200).map(|i| {
         let (client, cx) = (client.clone(), cx.clone());
         async move { client.echo(&cx, EchoRequest { delay_ms: i % 3, ..echo(&i.to_string()) }).await.unwrap().text }
     });
-    let answers: Vec<_> = stream::iter(calls).buffered(100).collect().await;
+    let answers: Vec<_> = stream::iter(calls).buffered(50).collect().await;
     assert!(answers.into_iter().eq((0..200).map(|i| i.to_string())));
-    assert_eq!(w.probe.calls.lock().unwrap().iter().filter(|c| c.principal.key() == "user:usr_1").count(), 200);
-    assert!(reaches(&w.probe.started, 200).now_or_never().is_some());
-    assert_eq!(w.shape == Shape::Local, w.server.is_none());
+    assert_eq!(w.probe.runs(), 200);
 }

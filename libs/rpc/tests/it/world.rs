@@ -168,7 +168,6 @@ pub fn token(roles: &[&str], expires: i64) -> String {
         exp: expires,
         jti: "tok_1".into(),
     };
-    let message =
-        format!("{}.{}", B64.encode(header.to_string()), B64.encode(serde_json::to_vec(&claims).unwrap()));
+    let message = format!("{}.{}", B64.encode(header.to_string()), B64.encode(serde_json::to_vec(&claims).unwrap()));
     format!("{message}.{}", B64.encode(key().sign(message.as_bytes())))
 }

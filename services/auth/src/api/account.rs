@@ -3,8 +3,16 @@
 use crate::{
     Auth,
     api::password::invalid_token,
-    domain::{self, mail::Kind, password, person, secret::{self, Purpose}},
-    store::{self, account::{Account, NewAccount}},
+    domain::{
+        self,
+        mail::Kind,
+        password, person,
+        secret::{self, Purpose},
+    },
+    store::{
+        self,
+        account::{Account, NewAccount},
+    },
 };
 use jangteo_core::{Call, Code, Error, Id, Result};
 use kit::db::Tx;
@@ -35,7 +43,8 @@ impl Auth {
             roles: if self.is_admin(&email_hash, false) { &[Role::User, Role::Admin] } else { &[Role::User] },
         };
         let new = &new;
-        self.db
+        let reply = self
+            .db
             .write(&cx, async |tx| {
                 match store::account::by_email(&tx, new.email_hash).await? {
                     Some(_) if may_mail => store::mail::enqueue(&tx, new.email_hash, Kind::AlreadyRegistered).await?,
@@ -45,7 +54,9 @@ impl Auth {
                 kit::crash_point!("auth.register.before_commit");
                 Ok(pb::RegisterResponse { mail_sent: true })
             })
-            .await
+            .await?;
+        kit::crash_point!("auth.register.after_commit");
+        Ok(reply)
     }
 
     async fn create(&self, tx: &Tx, new: &NewAccount<'_>) -> Result<()> {

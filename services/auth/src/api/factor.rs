@@ -3,7 +3,12 @@
 use crate::{
     Auth,
     api::limit::Attempt,
-    domain::{Fault, mail::Kind, secret, totp::{self, State}},
+    domain::{
+        Fault,
+        mail::Kind,
+        secret,
+        totp::{self, State},
+    },
     store::{self, account::Account},
 };
 use jangteo_core::{Call, Error, Result};

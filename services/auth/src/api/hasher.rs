@@ -50,9 +50,11 @@ impl Hasher {
     }
 
     async fn run<T: Send + 'static>(&self, f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let place = self.queue.clone().try_acquire_owned().map_err(|_| {
-            Error::unavailable("password hashing").with_retry_after(Duration::from_secs(1))
-        })?;
+        let place = self
+            .queue
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Error::unavailable("password hashing").with_retry_after(Duration::from_secs(1)))?;
         let core = self.cores.clone().acquire_owned().await.map_err(Error::internal)?;
         // The permits go along: a caller that gives up doesn't free a core that is still at work.
         let job = tokio::task::spawn_blocking(move || {

@@ -2,7 +2,10 @@
 
 use crate::{
     Auth,
-    domain::{keys, secret, token::{Claims, Signer}},
+    domain::{
+        keys, secret,
+        token::{Claims, Signer},
+    },
     store,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};

@@ -5,7 +5,10 @@
 //! from which the account was used before are never refused because of him. Counters are kept in the cache under keyed
 //! hashes: losing them costs an attacker's progress nothing worse than a new window.
 
-use crate::{Auth, domain::{mail::Kind, person}};
+use crate::{
+    Auth,
+    domain::{mail::Kind, person},
+};
 use jangteo_core::{Call, Code, Error, Result};
 use kit::cache::Cache;
 use std::time::Duration;

@@ -3,7 +3,13 @@
 use crate::{
     Auth,
     api::session::end_sessions,
-    domain::{Fault, mail::Kind, password, secret::{self, Purpose}, totp::State},
+    domain::{
+        Fault,
+        mail::Kind,
+        password,
+        secret::{self, Purpose},
+        totp::State,
+    },
     store::{self, account::Account},
 };
 use jangteo_core::{Call, Error, Result};
@@ -45,7 +51,10 @@ impl Auth {
                 let account = store::account::get(&tx, &owner).await?;
                 store::mail::drop_tokens(&tx, account.user_id(), Purpose::ResetPassword).await?;
                 let first_proof = self.verified(&tx, &account).await?;
-                if first_proof && store::account::disable_totp(&tx, account.user_id()).await? && account.totp() == State::On {
+                if first_proof
+                    && store::account::disable_totp(&tx, account.user_id()).await?
+                    && account.totp() == State::On
+                {
                     tx.emit(&pb::TotpDisabled { user_id: account.user_id().to_owned() }).await?;
                 }
                 store::session::know_network(&tx, network, account.user_id()).await?;

@@ -8,7 +8,10 @@ use crate::{
 };
 use jangteo_core::{Call, Result};
 use kit::db::Tx;
-use proto::jangteo::{auth::v1::{self as pb, RevocationCause}, options::v1::Role};
+use proto::jangteo::{
+    auth::v1::{self as pb, RevocationCause},
+    options::v1::Role,
+};
 
 impl Auth {
     pub(super) async fn give_role(&self, cx: &Call, user_id: &str, role: Role) -> Result<pb::UserRoles> {

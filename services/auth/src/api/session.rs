@@ -3,7 +3,10 @@
 use crate::{
     Auth, LEEWAY,
     api::factor::Factor,
-    domain::{self, Fault, secret::{self, Purpose}},
+    domain::{
+        self, Fault,
+        secret::{self, Purpose},
+    },
     store::{self, account::Account, session::Device},
 };
 use chrono::TimeDelta;
@@ -47,7 +50,8 @@ impl Auth {
             true => Some(self.hasher.hash(password).await?),
             false => None,
         };
-        let login = Login { account: &account, factor: &factor, rehashed: rehashed.as_deref(), network: &network, known };
+        let login =
+            Login { account: &account, factor: &factor, rehashed: rehashed.as_deref(), network: &network, known };
         let set = self.start_session(cx, &login).await?;
         if let Some(attempt) = attempt {
             attempt.succeeded().await;
@@ -143,6 +147,7 @@ impl Auth {
                 Ok(Refreshed { set: Some(self.token_set(&account, session_id)) })
             })
             .await?;
+        kit::crash_point!("auth.refresh.after_commit");
         let Some(set) = refreshed.set else {
             tracing::warn!(session_id, "a refresh token was used twice; its session has ended");
             return Err(Fault::RefreshTokenReused.into());
@@ -153,11 +158,9 @@ impl Auth {
     pub(super) async fn log_out(&self, cx: &Call, all: bool) -> Result<()> {
         let user = cx.user()?;
         self.db
-            .write(cx, async |tx| {
-                match all {
-                    true => end_sessions(&tx, &user.user_id, None, RevocationCause::Logout).await,
-                    false => end_session(&tx, &user.user_id, &user.session_id, RevocationCause::Logout).await,
-                }
+            .write(cx, async |tx| match all {
+                true => end_sessions(&tx, &user.user_id, None, RevocationCause::Logout).await,
+                false => end_session(&tx, &user.user_id, &user.session_id, RevocationCause::Logout).await,
             })
             .await
     }

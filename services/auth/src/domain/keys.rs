@@ -4,8 +4,8 @@
 //! stays published for `linger` after its last signature, until its last token has expired. All of that follows from
 //! one time per key, when it starts to sign.
 
-use jangteo_core::Time;
 use chrono::TimeDelta;
+use jangteo_core::Time;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyTime {

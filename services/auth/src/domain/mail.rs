@@ -50,8 +50,8 @@ impl Kind {
     }
 }
 
-/// A mail, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A mail, ready to be sent. Can't be printed: it holds an address and perhaps a token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Letter {
     pub mail_id: String,
     pub kind: Kind,
@@ -80,7 +80,10 @@ pub fn text(kind: Kind, locale: &str, f: &Facts<'_>) -> (String, String) {
 fn english(kind: Kind, f: &Facts<'_>) -> (&'static str, Vec<String>) {
     let hello = format!("Hello {},", f.display_name);
     let site = f.site;
-    let good = format!("The link works once, and for {}.", if f.minutes % 60 == 0 { plural(f.minutes / 60, "hour") } else { plural(f.minutes, "minute") });
+    let good = format!(
+        "The link works once, and for {}.",
+        if f.minutes % 60 == 0 { plural(f.minutes / 60, "hour") } else { plural(f.minutes, "minute") }
+    );
     let ignore = "If that was not you, ignore this mail; nothing happens without the link.".to_owned();
     let alarm = format!("If that was not you, set a new password now: {site}/reset-password");
     match kind {
@@ -120,12 +123,19 @@ fn korean(kind: Kind, f: &Facts<'_>) -> (&'static str, Vec<String>) {
     let site = f.site;
     let period = if f.minutes % 60 == 0 { format!("{}시간", f.minutes / 60) } else { format!("{}분", f.minutes) };
     let good = format!("이 링크는 한 번만, {period} 동안 사용할 수 있습니다.");
-    let ignore = "본인이 요청하지 않았다면 이 메일을 무시하세요. 링크를 누르지 않으면 아무 일도 일어나지 않습니다.".to_owned();
+    let ignore =
+        "본인이 요청하지 않았다면 이 메일을 무시하세요. 링크를 누르지 않으면 아무 일도 일어나지 않습니다.".to_owned();
     let alarm = format!("본인이 한 일이 아니라면 지금 바로 비밀번호를 다시 설정하세요: {site}/reset-password");
     match kind {
         Kind::VerifyEmail => (
             "[장터] 이메일 주소를 확인해 주세요",
-            vec![hello, "장터에 오신 것을 환영합니다. 아래 링크를 눌러 이메일 주소를 확인해 주세요.".into(), link(f, "verify-email"), good, ignore],
+            vec![
+                hello,
+                "장터에 오신 것을 환영합니다. 아래 링크를 눌러 이메일 주소를 확인해 주세요.".into(),
+                link(f, "verify-email"),
+                good,
+                ignore,
+            ],
         ),
         Kind::AlreadyRegistered => (
             "[장터] 이미 가입된 이메일 주소입니다",
@@ -137,7 +147,13 @@ fn korean(kind: Kind, f: &Facts<'_>) -> (&'static str, Vec<String>) {
         ),
         Kind::ResetPassword => (
             "[장터] 비밀번호를 다시 설정하세요",
-            vec![hello, "비밀번호 재설정 요청을 받았습니다. 아래 링크에서 새 비밀번호를 정해 주세요.".into(), link(f, "reset-password"), good, ignore],
+            vec![
+                hello,
+                "비밀번호 재설정 요청을 받았습니다. 아래 링크에서 새 비밀번호를 정해 주세요.".into(),
+                link(f, "reset-password"),
+                good,
+                ignore,
+            ],
         ),
         Kind::PasswordChanged => (
             "[장터] 비밀번호가 변경되었습니다",
@@ -147,10 +163,9 @@ fn korean(kind: Kind, f: &Facts<'_>) -> (&'static str, Vec<String>) {
             "[장터] 2단계 인증이 켜졌습니다",
             vec![hello, "이제 로그인할 때 인증 앱의 코드도 필요합니다.".into(), alarm],
         ),
-        Kind::TotpDisabled => (
-            "[장터] 2단계 인증이 꺼졌습니다",
-            vec![hello, "이제 로그인할 때 비밀번호만 필요합니다.".into(), alarm],
-        ),
+        Kind::TotpDisabled => {
+            ("[장터] 2단계 인증이 꺼졌습니다", vec![hello, "이제 로그인할 때 비밀번호만 필요합니다.".into(), alarm])
+        }
     }
 }
 

@@ -70,7 +70,17 @@ pub fn recovery_code(random: &[u8; CODE_LENGTH]) -> String {
 /// A recovery code as typed, in the form that is hashed: case, dashes, blanks and look-alikes don't matter.
 pub fn normal_recovery_code(typed: &str) -> String {
     let upper = typed.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase());
-    upper.map(|c| if matches!(c, 'I' | 'L') { '1' } else if c == 'O' { '0' } else { c }).collect()
+    upper
+        .map(|c| {
+            if matches!(c, 'I' | 'L') {
+                '1'
+            } else if c == 'O' {
+                '0'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -27,17 +27,7 @@ impl<'a> Claims<'a> {
     /// `jti` is a name that no other token has.
     pub fn new(user_id: &'a str, session_id: &'a str, roles: &'a [String], now: Time, ttl: i64, jti: String) -> Self {
         let iat = now.timestamp();
-        Claims {
-            iss: ISSUER,
-            aud: AUDIENCE,
-            sub: user_id,
-            sid: session_id,
-            roles,
-            iat,
-            nbf: iat,
-            exp: iat + ttl,
-            jti,
-        }
+        Claims { iss: ISSUER, aud: AUDIENCE, sub: user_id, sid: session_id, roles, iat, nbf: iat, exp: iat + ttl, jti }
     }
 }
 
@@ -54,13 +44,10 @@ impl Signer {
         // A version 1 PKCS#8 wrapping, RFC 8410 section 7: constant bytes and then the seed.
         const PKCS8: [u8; 16] =
             [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Error::internal("the signing key is broken"))?;
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Error::internal("the signing key is broken"))?;
         let der = zeroize::Zeroizing::new([PKCS8.as_slice(), seed].concat());
         Ok(Signer { kid: kid.into(), key: EncodingKey::from_ed_der(&der), public: pair.public_key().as_ref().to_vec() })
-    }
-
-    pub fn kid(&self) -> &str {
-        &self.kid
     }
 
     /// The 32 bytes that a JWK's `x` holds.

@@ -10,6 +10,7 @@ use lettre::{
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 /// Hands mails on. `Ok` means that somebody else is responsible for the mail now.
@@ -31,6 +32,8 @@ fn misconfigured(field: &str, text: impl std::fmt::Display) -> Error {
     Error::invalid(field, "INVALID_CONFIGURATION", text.to_string())
 }
 
+const TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A mail server.
 pub struct Smtp {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -43,6 +46,7 @@ impl Smtp {
         // The URL holds a password, so neither it nor an error that may quote it is shown.
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
             .map_err(|_| misconfigured("auth.mail.smtp", "is no smtp or smtps URL"))?
+            .timeout(Some(TIMEOUT))
             .build();
         let from = from.parse().map_err(|e| misconfigured("auth.mail.from", e))?;
         Ok(Smtp { transport, from })
@@ -86,7 +90,8 @@ impl Mailer for Folder {
         tokio::fs::create_dir_all(&self.0).await.map_err(unwritable)?;
         let (hidden, path) = (self.0.join(format!(".{name}")), self.0.join(&name));
         let mut options = tokio::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&hidden).await.map_err(unwritable)?;
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&hidden).await.map_err(unwritable)?;
         tokio::io::AsyncWriteExt::write_all(&mut file, text.as_bytes()).await.map_err(unwritable)?;
         file.sync_all().await.map_err(unwritable)?;
         // Whole or not at all, for whoever watches the folder.

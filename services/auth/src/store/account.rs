@@ -2,10 +2,14 @@
 
 use crate::domain::{person, totp::State};
 use jangteo_core::{Error, Result, from_micros, micros};
-use kit::db::{DbResult, Tx, crypt::{PersonKey, Sealer}};
+use kit::db::{
+    DbResult, Tx,
+    crypt::{PersonKey, Sealer},
+};
 use proto::jangteo::{auth::v1 as pb, options::v1::Role};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
     sea_query::{Expr, OnConflict, SimpleExpr},
 };
 
@@ -198,10 +202,7 @@ pub async fn prepare_totp(tx: &Tx, key: &PersonKey, user_id: &str, secret: &[u8]
 
 /// Starts the protection with the first accepted code. `false`: somebody else did, or nothing was prepared.
 pub async fn enable_totp(tx: &Tx, user_id: &str, step: i64) -> Result<bool> {
-    let set = [
-        (row::Column::TotpState, Expr::value(State::On as i64)),
-        (row::Column::TotpStep, Expr::value(step)),
-    ];
+    let set = [(row::Column::TotpState, Expr::value(State::On as i64)), (row::Column::TotpStep, Expr::value(step))];
     update(tx, user_id, row::Column::TotpState.eq(State::Prepared as i64), set).await
 }
 

@@ -50,7 +50,8 @@ pub async fn all<C: ConnectionTrait>(conn: &C) -> Result<Vec<StoredKey>> {
 }
 
 pub async fn signer<C: ConnectionTrait>(conn: &C, sealer: &Sealer, key: &StoredKey) -> Result<Signer> {
-    let owner = sealer.find(conn, OWNER).await?.ok_or_else(|| Error::internal("the data key of the signing keys is gone"))?;
+    let owner =
+        sealer.find(conn, OWNER).await?.ok_or_else(|| Error::internal("the data key of the signing keys is gone"))?;
     let seed = Zeroizing::new(owner.open(TABLE, &key.0.kid, &key.0.private_key)?);
     let seed = Zeroizing::new(<[u8; 32]>::try_from(seed.as_slice()).map_err(Error::internal)?);
     Signer::new(&key.0.kid, &seed)

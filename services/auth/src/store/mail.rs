@@ -8,8 +8,7 @@ use crate::domain::{self, mail::Kind, secret::Purpose};
 use jangteo_core::{Id, Result, Time, micros};
 use kit::db::{DbResult, Tx};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 mod row {

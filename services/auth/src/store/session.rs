@@ -4,8 +4,8 @@ use jangteo_core::{Page, Result, Time, from_micros, micros};
 use kit::db::{DbResult, Key, Paged, Tx, crypt::PersonKey};
 use proto::jangteo::auth::v1 as pb;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 

@@ -1,6 +1,10 @@
 //! Lists: products by filter and order, and a product's history.
 
-use crate::{Catalog, domain::region, store::{self, product::Query}};
+use crate::{
+    Catalog,
+    domain::region,
+    store::{self, product::Query},
+};
 use jangteo_core::{Error, Result};
 use proto::jangteo::catalog::v1 as wire;
 

@@ -159,8 +159,8 @@ impl Violations {
 mod tests {
     use super::*;
     use jangteo_core::from_micros;
-    use prost_types::FieldMask;
     use proptest::prelude::*;
+    use prost_types::FieldMask;
 
     fn product() -> Product {
         let mut p = Product::default();
@@ -219,12 +219,7 @@ mod tests {
             ..Default::default()
         };
         let got = patch(&req).unwrap();
-        let want = Patch {
-            price: Some(1),
-            tags: Some(vec![]),
-            description: Some(String::new()),
-            ..Patch::default()
-        };
+        let want = Patch { price: Some(1), tags: Some(vec![]), description: Some(String::new()), ..Patch::default() };
         assert_eq!(got, want);
     }
 

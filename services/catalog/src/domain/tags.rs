@@ -58,7 +58,10 @@ mod tests {
     #[test]
     fn one_tag_however_it_is_written() {
         let decomposed = "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}";
-        assert_eq!(normalise(&["#한글", decomposed, " Rust ", "RUST", "#", "겨울  코트"]), ["한글", "rust", "겨울 코트"]);
+        assert_eq!(
+            normalise(&["#한글", decomposed, " Rust ", "RUST", "#", "겨울  코트"]),
+            ["한글", "rust", "겨울 코트"]
+        );
     }
 
     proptest! {

@@ -6,7 +6,9 @@ use super::product;
 use jangteo_core::{Result, micros};
 use kit::db::{DbResult, Tx};
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, ExprTrait, QueryFilter, QuerySelect, entity::prelude::*,
+    ActiveValue::Set,
+    ConnectionTrait, ExprTrait, QueryFilter, QuerySelect,
+    entity::prelude::*,
     sea_query::{Expr, OnConflict, Query},
 };
 
@@ -54,19 +56,23 @@ pub mod slot {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// How many people like a product, as it is cached.
+/// The counts of a product that change without its seller, as they are cached.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Likes {
+pub struct Counts {
     #[prost(int64, tag = "1")]
-    pub count: i64,
-    /// Never goes back.
+    pub likes: i64,
+    /// Of likes; never goes back.
     #[prost(int64, tag = "2")]
     pub changes: i64,
+    #[prost(int64, tag = "3")]
+    pub views: i64,
 }
 
-pub async fn count<C: ConnectionTrait>(conn: &C, product_id: &str) -> Result<Likes> {
+/// Likes and their changes; views are the product's row's.
+pub async fn count<C: ConnectionTrait>(conn: &C, product_id: &str) -> Result<Counts> {
     let slots = slot::Entity::find().filter(slot::Column::ProductId.eq(product_id)).all(conn).await.db()?;
-    Ok(Likes { count: slots.iter().map(|s| s.likes).sum(), changes: slots.iter().map(|s| s.changes).sum() })
+    let (likes, changes) = (slots.iter().map(|s| s.likes).sum(), slots.iter().map(|s| s.changes).sum());
+    Ok(Counts { likes, changes, views: 0 })
 }
 
 pub async fn exists<C: ConnectionTrait>(conn: &C, product_id: &str, user_id: &str) -> Result<bool> {
@@ -104,7 +110,8 @@ async fn add(tx: &Tx, product_id: &str, user_id: &str, n: i64) -> Result<()> {
     let slot = slot::ActiveModel {
         product_id: Set(product_id.to_owned()),
         slot: Set(slot_of(user_id)),
-        likes: Set(n),
+        // Checked even where the row is there already, as it is for every withdrawal.
+        likes: Set(Ord::max(n, 0)),
         changes: Set(1),
         folded: Set(0),
     };

@@ -5,7 +5,7 @@ use jangteo_core::{Error, Result, from_micros, micros};
 use kit::db::{self, Aggregate, Db, DbResult, Envelope, Key, Paged, Tx};
 use proto::jangteo::catalog::v1::{self as wire, Condition, ProductCreated, ProductSort, ProductStatus};
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, ExprTrait, QueryFilter, Select, entity::prelude::*, sea_query::Expr,
+    ActiveValue::Set, ConnectionTrait, ExprTrait, QueryFilter, QuerySelect, Select, entity::prelude::*, sea_query::Expr,
 };
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -103,6 +103,11 @@ fn tags(tags: &[String]) -> Result<String> {
 pub async fn find<C: ConnectionTrait>(conn: &C, product_id: &str) -> Result<Model> {
     let row = Entity::find_by_id(product_id).filter(Column::Deleted.eq(false)).one(conn).await.db()?;
     row.ok_or_else(|| Error::not_found("product", product_id))
+}
+
+pub async fn views<C: ConnectionTrait>(conn: &C, product_id: &str) -> Result<i64> {
+    let select = Entity::find_by_id(product_id).select_only().column(Column::ViewCount);
+    Ok(select.into_tuple().one(conn).await.db()?.unwrap_or(0))
 }
 
 pub async fn insert(tx: &Tx, event: &ProductCreated) -> Result<Model> {

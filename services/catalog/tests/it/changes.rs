@@ -5,21 +5,21 @@ use jangteo_core::Code;
 use prost_types::FieldMask;
 use proto::jangteo::catalog::v1::{self as wire, ProductStatus, catalog_service::Api, product_event::Event};
 
-#[tokio::test]
-async fn a_product_is_listed_as_it_was_described() {
-    let w = World::new().await;
+pub async fn a_product_is_listed_as_it_was_described(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     assert_eq!(made.tags, ["자전거", "hybrid"]);
     assert_eq!((made.status(), made.stock, made.seller_id.as_str()), (ProductStatus::OnSale, 1, SELLER));
     assert_eq!(w.get(&made.product_id).await.unwrap(), made);
     let events = w.history(&made.product_id).await;
-    assert!(matches!(&events[..], [wire::ProductEvent { version: 1, event: Some(Event::Created(e)), .. }] if e.product_id == made.product_id));
+    assert!(
+        matches!(&events[..], [wire::ProductEvent { version: 1, event: Some(Event::Created(e)), .. }] if e.product_id == made.product_id)
+    );
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-#[tokio::test]
-async fn the_shard_of_the_region_is_in_the_id() {
-    let w = World::over(3).await;
+pub async fn the_shard_of_the_region_is_in_the_id(s: Store) {
+    let w = s.over(3).await;
     for (n, region) in ["seoul", "gyeonggi", "gangwon", "chungcheong", "jeolla", "gyeongsang"].into_iter().enumerate() {
         let made = w.list_one(|r| r.region_id = region.into()).await;
         assert!(made.product_id.ends_with(&format!("{n:02x}")), "{region}: {}", made.product_id);
@@ -27,9 +27,8 @@ async fn the_shard_of_the_region_is_in_the_id() {
     }
 }
 
-#[tokio::test]
-async fn strangers_to_the_tree_and_the_map_are_refused() {
-    let w = World::new().await;
+pub async fn strangers_to_the_tree_and_the_map_are_refused(s: Store) {
+    let w = s.world().await;
     let mut req = bicycle();
     req.category_id = "time-machines".into();
     let e = w.catalog.create_product(by(SELLER), req).await.unwrap_err();
@@ -42,17 +41,15 @@ async fn strangers_to_the_tree_and_the_map_are_refused() {
     assert_eq!(e.code(), Code::Unauthenticated);
 }
 
-#[tokio::test]
-async fn an_id_of_no_shard_is_not_found() {
-    let w = World::over(2).await;
+pub async fn an_id_of_no_shard_is_not_found(s: Store) {
+    let w = s.over(2).await;
     for id in ["prd_0192f1c2e4b87c3a9d5e6f7081920000", "prd_0192f1c2e4b87c3a9d5e6f70819200ff"] {
         assert_eq!(w.get(id).await.unwrap_err().code(), Code::NotFound, "{id}");
     }
 }
 
-#[tokio::test]
-async fn a_key_makes_one_product_and_no_other_request_may_use_it() {
-    let w = World::over(2).await;
+pub async fn a_key_makes_one_product_and_no_other_request_may_use_it(s: Store) {
+    let w = s.over(2).await;
     let first = w.catalog.create_product(keyed(by(SELLER), "k1", 1), bicycle()).await.unwrap();
     let again = w.catalog.create_product(keyed(by(SELLER), "k1", 1), bicycle()).await.unwrap();
     assert_eq!(first, again);
@@ -68,9 +65,8 @@ async fn a_key_makes_one_product_and_no_other_request_may_use_it() {
     assert_eq!(all.products.len(), 2);
 }
 
-#[tokio::test]
-async fn an_update_without_a_mask_changes_what_is_there() {
-    let w = World::new().await;
+pub async fn an_update_without_a_mask_changes_what_is_there(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     let req = wire::UpdateProductRequest { price: won(99_000), stock: Some(3), ..update(&made) };
     let changed = w.catalog.update_product(by(SELLER), req).await.unwrap();
@@ -83,9 +79,8 @@ async fn an_update_without_a_mask_changes_what_is_there() {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-#[tokio::test]
-async fn an_update_with_a_mask_changes_what_it_names() {
-    let w = World::new().await;
+pub async fn an_update_with_a_mask_changes_what_it_names(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     let req = wire::UpdateProductRequest {
         title: Some("접이식 자전거".into()),
@@ -105,9 +100,8 @@ async fn an_update_with_a_mask_changes_what_it_names() {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-#[tokio::test]
-async fn an_old_etag_is_refused_and_nothing_is_written() {
-    let w = World::new().await;
+pub async fn an_old_etag_is_refused_and_nothing_is_written(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     let to = |title: &str, etag: &str| wire::UpdateProductRequest {
         title: Some(title.into()),
@@ -123,29 +117,39 @@ async fn an_old_etag_is_refused_and_nothing_is_written() {
     assert_eq!(w.catalog.sell_product(by(SELLER), sell).await.unwrap_err().code(), Code::Aborted);
 }
 
-#[tokio::test]
-async fn saying_the_same_again_is_no_change() {
-    let w = World::new().await;
+pub async fn saying_the_same_again_is_no_change(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     let req = wire::UpdateProductRequest { title: Some(made.title.clone()), ..update(&made) };
     assert_eq!(w.catalog.update_product(by(SELLER), req).await.unwrap().etag, made.etag);
     assert_eq!(w.history(&made.product_id).await.len(), 1);
 }
 
-#[tokio::test]
-async fn only_the_owner_and_administrators_change_a_product() {
-    let w = World::new().await;
+pub async fn only_the_owner_and_administrators_change_a_product(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     let id = || made.product_id.clone();
     for (cx, code) in [(by(OTHER), Code::PermissionDenied), (anonymous(), Code::Unauthenticated)] {
         let c = &w.catalog;
         let refused = [
-            c.update_product(cx.clone(), wire::UpdateProductRequest { title: Some("내 것".into()), ..update(&made) }).await.unwrap_err(),
-            c.delete_product(cx.clone(), wire::DeleteProductRequest { product_id: id(), ..Default::default() }).await.unwrap_err(),
-            c.reserve_product(cx.clone(), wire::ReserveProductRequest { product_id: id(), ..Default::default() }).await.unwrap_err(),
-            c.sell_product(cx.clone(), wire::SellProductRequest { product_id: id(), ..Default::default() }).await.unwrap_err(),
-            c.relist_product(cx.clone(), wire::RelistProductRequest { product_id: id(), ..Default::default() }).await.unwrap_err(),
-            c.adjust_stock(cx.clone(), wire::AdjustStockRequest { product_id: id(), delta: 1, ..Default::default() }).await.unwrap_err(),
+            c.update_product(cx.clone(), wire::UpdateProductRequest { title: Some("내 것".into()), ..update(&made) })
+                .await
+                .unwrap_err(),
+            c.delete_product(cx.clone(), wire::DeleteProductRequest { product_id: id(), ..Default::default() })
+                .await
+                .unwrap_err(),
+            c.reserve_product(cx.clone(), wire::ReserveProductRequest { product_id: id(), ..Default::default() })
+                .await
+                .unwrap_err(),
+            c.sell_product(cx.clone(), wire::SellProductRequest { product_id: id(), ..Default::default() })
+                .await
+                .unwrap_err(),
+            c.relist_product(cx.clone(), wire::RelistProductRequest { product_id: id(), ..Default::default() })
+                .await
+                .unwrap_err(),
+            c.adjust_stock(cx.clone(), wire::AdjustStockRequest { product_id: id(), delta: 1, ..Default::default() })
+                .await
+                .unwrap_err(),
         ];
         assert!(refused.iter().all(|e| e.code() == code), "{refused:?}");
     }
@@ -155,32 +159,40 @@ async fn only_the_owner_and_administrators_change_a_product() {
     w.catalog.delete_product(admin, req).await.unwrap();
 }
 
-#[tokio::test]
-async fn status_goes_by_its_table() {
-    let w = World::new().await;
+pub async fn status_goes_by_its_table(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     let id = || made.product_id.clone();
-    let reserve = || w.catalog.reserve_product(by(SELLER), wire::ReserveProductRequest { product_id: id(), ..Default::default() });
-    let sell = || w.catalog.sell_product(by(SELLER), wire::SellProductRequest { product_id: id(), ..Default::default() });
-    let relist = || w.catalog.relist_product(by(SELLER), wire::RelistProductRequest { product_id: id(), ..Default::default() });
+    let reserve = || {
+        w.catalog.reserve_product(by(SELLER), wire::ReserveProductRequest { product_id: id(), ..Default::default() })
+    };
+    let sell =
+        || w.catalog.sell_product(by(SELLER), wire::SellProductRequest { product_id: id(), ..Default::default() });
+    let relist =
+        || w.catalog.relist_product(by(SELLER), wire::RelistProductRequest { product_id: id(), ..Default::default() });
     assert_eq!(relist().await.unwrap_err().reason(), "WRONG_STATUS");
     assert_eq!(reserve().await.unwrap().status(), ProductStatus::Reserved);
     assert_eq!(reserve().await.unwrap_err().code(), Code::FailedPrecondition);
     assert_eq!(sell().await.unwrap().status(), ProductStatus::Sold);
     assert_eq!(sell().await.unwrap_err().metadata()["status"], "sold");
     assert_eq!(relist().await.unwrap().status(), ProductStatus::OnSale);
-    let turns: Vec<_> = w.history(&made.product_id).await.into_iter().skip(1).map(|e| match e.event {
-        Some(Event::StatusChanged(e)) => (e.from(), e.to()),
-        other => panic!("{other:?}"),
-    }).collect();
+    let turns: Vec<_> = w
+        .history(&made.product_id)
+        .await
+        .into_iter()
+        .skip(1)
+        .map(|e| match e.event {
+            Some(Event::StatusChanged(e)) => (e.from(), e.to()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
     use ProductStatus::{OnSale, Reserved, Sold};
     assert_eq!(turns, [(OnSale, Reserved), (Reserved, Sold), (Sold, OnSale)]);
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-#[tokio::test]
-async fn what_is_deleted_is_gone_for_everybody_and_at_once() {
-    let w = World::new().await;
+pub async fn what_is_deleted_is_gone_for_everybody_and_at_once(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     w.get(&made.product_id).await.unwrap();
     let req = || wire::DeleteProductRequest { product_id: made.product_id.clone(), ..Default::default() };
@@ -194,9 +206,8 @@ async fn what_is_deleted_is_gone_for_everybody_and_at_once() {
     assert!(w.catalog.list_products(anonymous(), Default::default()).await.unwrap().products.is_empty());
 }
 
-#[tokio::test]
-async fn administrators_let_the_tree_grow() {
-    let w = World::new().await;
+pub async fn administrators_let_the_tree_grow(s: Store) {
+    let w = s.world().await;
     let admin = || with_roles(OTHER, &["user", "admin"]);
     let names = Some(wire::Names { ko: "전기자전거".into(), en: "E-bikes".into() });
     let req = |id: &str, parent: &str| wire::CreateCategoryRequest {

@@ -22,10 +22,9 @@ async fn all(w: &World, req: wire::ListProductsRequest, mut between: impl AsyncF
 
 const REGIONS: [&str; 6] = ["seoul", "gyeonggi", "gangwon", "chungcheong", "jeolla", "gyeongsang"];
 
-#[tokio::test]
-async fn every_order_is_whole_and_right_while_others_list_new_products() {
+pub async fn every_order_is_whole_and_right_while_others_list_new_products(s: Store) {
     for databases in [1, 4] {
-        let w = World::over(databases).await;
+        let w = s.over(databases).await;
         let mut first = BTreeSet::new();
         for n in 0..40usize {
             // Few prices, so that many rows share one.
@@ -36,12 +35,9 @@ async fn every_order_is_whole_and_right_while_others_list_new_products() {
             });
             first.insert(made.await.product_id);
         }
-        for sort in [
-            ProductSort::Newest,
-            ProductSort::PriceAscending,
-            ProductSort::PriceDescending,
-            ProductSort::MostLiked,
-        ] {
+        for sort in
+            [ProductSort::Newest, ProductSort::PriceAscending, ProductSort::PriceDescending, ProductSort::MostLiked]
+        {
             let req = wire::ListProductsRequest { page_size: 7, sort: sort.into(), ..Default::default() };
             let found = all(&w, req, async || {
                 w.list_one(|r| r.price = won(2000)).await;
@@ -62,9 +58,8 @@ async fn every_order_is_whole_and_right_while_others_list_new_products() {
     }
 }
 
-#[tokio::test]
-async fn filters_hold_together() {
-    let w = World::over(2).await;
+pub async fn filters_hold_together(s: Store) {
+    let w = s.over(2).await;
     let wanted = w.list_one(|r| {
         r.price = won(50_000);
         r.region_id = "jeolla".into();
@@ -109,9 +104,8 @@ async fn filters_hold_together() {
     assert_eq!(fields(&w.catalog.list_products(anonymous(), backwards).await.unwrap_err()), ["max_price"]);
 }
 
-#[tokio::test]
-async fn a_page_token_is_of_one_filter_and_order() {
-    let w = World::new().await;
+pub async fn a_page_token_is_of_one_filter_and_order(s: Store) {
+    let w = s.world().await;
     for _ in 0..3 {
         w.list_one(|_| {}).await;
     }
@@ -123,15 +117,15 @@ async fn a_page_token_is_of_one_filter_and_order() {
     assert_eq!(w.catalog.list_products(anonymous(), larger).await.unwrap().products.len(), 2);
 }
 
-#[tokio::test]
-async fn the_history_is_the_events_in_pages() {
-    let w = World::new().await;
+pub async fn the_history_is_the_events_in_pages(s: Store) {
+    let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     for n in 0..9 {
         let req = wire::UpdateProductRequest { price: won(1000 + n), ..update(&made) };
         w.catalog.update_product(by(SELLER), req).await.unwrap();
     }
-    let mut req = wire::ListProductHistoryRequest { product_id: made.product_id.clone(), page_size: 4, ..Default::default() };
+    let mut req =
+        wire::ListProductHistoryRequest { product_id: made.product_id.clone(), page_size: 4, ..Default::default() };
     let mut shown = Vec::new();
     loop {
         let page = w.catalog.list_product_history(anonymous(), req.clone()).await.unwrap();
@@ -150,9 +144,8 @@ async fn the_history_is_the_events_in_pages() {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-#[tokio::test]
-async fn regions_are_six() {
-    let w = World::new().await;
+pub async fn regions_are_six(s: Store) {
+    let w = s.world().await;
     let regions = w.catalog.list_regions(anonymous(), Default::default()).await.unwrap().regions;
     assert_eq!(regions.iter().map(|r| r.region_id.as_str()).collect::<Vec<_>>(), REGIONS);
 }

@@ -16,37 +16,60 @@ use std::sync::{
 };
 use tempfile::TempDir;
 
-pub struct World {
-    pub catalog: Arc<Catalog>,
-    shards: Shards,
-    _files: TempDir,
+/// Which kind of store a test runs on.
+#[derive(Clone, Copy)]
+pub enum Store {
+    Sqlite,
+    Postgres,
 }
 
-pub const SELLER: &str = "usr_00000000000000000000000000000001";
-pub const OTHER: &str = "usr_00000000000000000000000000000002";
-
-impl World {
-    pub async fn new() -> World {
-        Self::over(1).await
+impl Store {
+    pub async fn world(self) -> World {
+        self.over(1).await
     }
 
     /// Six shards over so many databases.
-    pub async fn over(databases: usize) -> World {
+    pub async fn over(self, databases: usize) -> World {
         let files = TempDir::new().unwrap();
+        let server = match self {
+            Store::Sqlite => None,
+            Store::Postgres => Some(testkit::servers::fresh_database().await),
+        };
         let mut dbs = Vec::new();
         for n in 0..databases {
-            let url = format!("sqlite://{}/{n}.db?mode=rwc", files.path().display());
-            let db = Db::open("catalog", &DbConfig { url, ..DbConfig::default() }, &[MIGRATIONS]).await.unwrap();
+            let config = match &server {
+                Some(server) => {
+                    DbConfig { url: server.url().into(), schema: Some(format!("catalog_{n}")), ..DbConfig::default() }
+                }
+                None => {
+                    let url = format!("sqlite://{}/{n}.db?mode=rwc", files.path().display());
+                    DbConfig { url, ..DbConfig::default() }
+                }
+            };
+            let db = Db::open("catalog", &config, &[MIGRATIONS]).await.unwrap();
             db.migrate().await.unwrap();
             dbs.push(db);
         }
         let cache = Cache::new(&CacheConfig::default()).unwrap();
         let shards = Shards::new(6, dbs.clone()).unwrap();
         let pages = PageTokens::new(b"test");
-        let catalog = Catalog::new(dbs[0].clone(), shards.clone(), cache, pages, &Config::default());
-        World { catalog: Arc::new(catalog), shards, _files: files }
+        let catalog =
+            Catalog::new(dbs[0].clone(), shards.clone(), cache, pages, &Config { counts_secs: 1, ..Config::default() });
+        World { catalog: Arc::new(catalog), shards, _files: files, _server: server }
     }
+}
 
+pub struct World {
+    pub catalog: Arc<Catalog>,
+    shards: Shards,
+    _files: TempDir,
+    _server: Option<testkit::servers::Database>,
+}
+
+pub const SELLER: &str = "usr_00000000000000000000000000000001";
+pub const OTHER: &str = "usr_00000000000000000000000000000002";
+
+impl World {
     /// The database that holds a product.
     pub fn db(&self, id: &str) -> &Db {
         self.shards.db_of::<Product>(&id.parse().unwrap()).unwrap()
@@ -77,7 +100,10 @@ impl World {
             (&state.title, &state.description, &state.tags, state.stock, state.status, state.condition),
         );
         assert_eq!(row.price.unwrap().units, state.price);
-        assert_eq!((&row.category_id, &row.region_id, &row.seller_id), (&state.category_id, &state.region_id, &state.seller_id));
+        assert_eq!(
+            (&row.category_id, &row.region_id, &row.seller_id),
+            (&state.category_id, &state.region_id, &state.seller_id)
+        );
     }
 }
 

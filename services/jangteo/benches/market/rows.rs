@@ -105,7 +105,7 @@ impl Events {
 }
 
 async fn sign_in(port: u16) -> String {
-    let body = format!(r#"{{"email":"{}","password":"{}"}}"#, "minsu@example.com", "jangteo-demo-2026");
+    let body = format!(r#"{{"email":"{}","password":"{}"}}"#, "minsu@jangteo.example", "jangteo-demo-2026");
     let (status, reply) = Connection::open(port).await.call(post("/v1/auth/login", "", &body).as_bytes()).await;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&reply));
     load::field(&reply, "accessToken")
@@ -113,7 +113,7 @@ async fn sign_in(port: u16) -> String {
 
 async fn writer(port: u16, token: &str, until: Instant) -> usize {
     let mut connection = Connection::open(port).await;
-    let body = r#"{"title":"bench","description":"a thing","price":{"currencyCode":"KRW","units":"1000"},"categoryId":"digital.camera","regionId":"seoul","condition":"CONDITION_GOOD","stock":1}"#;
+    let body = r#"{"title":"bench","description":"a thing","price":{"currencyCode":"KRW","units":"1000"},"categoryId":"cameras","regionId":"seoul","condition":"CONDITION_GOOD","stock":1}"#;
     let request = post("/v1/products", &format!("authorization: Bearer {token}\r\n"), body);
     let mut created = 0;
     while Instant::now() < until {

@@ -1,11 +1,7 @@
-//! The process dies between any two lines of a product's creation: afterwards the product and its
-//! event are both there or both not, and trying again makes one.
+//! The process dies between any two lines of a write: afterwards the row and its event are both there
+//! or both not, and trying again has one effect.
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde_json::json;
 use testkit::{Client, Market, Topology, eventually};
@@ -13,50 +9,131 @@ use testkit::{Client, Market, Topology, eventually};
 use crate::{
     everywhere,
     stores::Store,
-    world::{Person, join, lamp, market, setup},
+    world::{PASSWORD, Person, join, lamp, market},
 };
 
-everywhere!(a_crash_leaves_both_or_neither, kill_9_at_any_moment_loses_nothing_acknowledged);
+const SOON: Duration = Duration::from_secs(10);
 
-/// The points of the code, by whether the product exists after a crash there.
-const POINTS: [(&str, bool); 4] = [
+everywhere!(
+    a_product_and_its_event_are_both_there_or_neither,
+    an_account_is_whole_or_absent,
+    a_login_or_refresh_that_was_never_answered_costs_nothing,
+    kill_9_at_any_moment_loses_nothing_acknowledged,
+);
+
+/// A market that dies at `point`. It runs a while before: `prepare` makes what the crash needs, in peace.
+async fn doomed<T>(topology: Topology, point: &str, prepare: impl AsyncFnOnce(&Client) -> T) -> (Market, T) {
+    let mut market = market(topology).await;
+    let prepared = prepare(&market.client()).await;
+    market.kill9();
+    market.set_env(CRASH_AT, Some(point));
+    market.restart().await;
+    (market, prepared)
+}
+
+const CRASH_AT: &str = "JANGTEO_CRASH_AT";
+
+/// Sends a request that is not answered, since `service` dies; starts it again, immortal.
+async fn dies(market: &mut Market, service: &str, request: testkit::Request, point: &str) {
+    if let Ok(reply) = request.try_send().await {
+        assert!(reply.status >= 500, "{point}: {reply:?}");
+    }
+    revive(market, service, point).await;
+}
+
+async fn revive(market: &mut Market, service: &str, point: &str) {
+    let status = market.host_of(service).wait(Duration::from_secs(20)).await;
+    assert!(!status.success(), "{point}: {status}");
+    market.set_env(CRASH_AT, None);
+    market.restart().await;
+}
+
+/// Points in the creation of a product, by whether it exists after a crash there.
+const PRODUCT: [(&str, bool); 4] = [
     ("catalog.create.before_tx", false),
     ("catalog.create.after_insert", false),
     ("catalog.create.after_emit", false),
     ("catalog.create.after_commit", true),
 ];
 
-async fn a_crash_leaves_both_or_neither(topology: Topology) {
-    for (point, exists) in POINTS {
-        let mut market = setup(topology).crash_at(point).start().await;
-        let client = market.client();
-        let seller = join(&client).await;
-        let create = |client: &Client| client.post("/v1/products", lamp()).bearer(&seller.access).key("one-lamp");
+/// Points in auth, each with a scenario below.
+const AUTH: [&str; 4] =
+    ["auth.register.before_commit", "auth.mail.after_send", "auth.login.before_commit", "auth.refresh.before_commit"];
 
-        if let Ok(reply) = create(&client).try_send().await {
-            assert!(reply.status >= 500, "{point}: {reply:?}");
-        }
-        let status = market.host_of("catalog").wait(Duration::from_secs(10)).await;
-        assert!(!status.success(), "{point}: {status}");
-        market.set_env("JANGTEO_CRASH_AT", None);
-        market.restart().await;
+async fn a_product_and_its_event_are_both_there_or_neither(topology: Topology) {
+    for (point, exists) in PRODUCT {
+        let (mut market, seller) = doomed(topology, point, async |client| join(client).await).await;
+        let create = |client: &Client| client.post("/v1/products", lamp()).bearer(&seller.access).key("one-lamp");
+        let request = create(&market.client());
+        dies(&mut market, "catalog", request, point).await;
 
         let expected = if exists { 1 } else { 0 };
         assert_eq!(products_and_events(&market, &seller).await, (expected, expected), "{point}");
         let client = market.client();
-        let product = accepted(&client, || create(&client)).await;
+        let product = accepted(|| create(&client)).await.str("productId").to_owned();
         assert_eq!(products_and_events(&market, &seller).await, (1, 1), "{point}, tried again");
         let history = client.get(format!("/v1/products/{product}/history")).send().await.expect(200);
         assert_eq!(history.list("events").len(), 1, "{point}");
     }
 }
 
-/// The id that an answer gives. A gateway that was not killed may have to find its peer again first.
-async fn accepted(client: &Client, request: impl Fn() -> testkit::Request) -> String {
-    let _ = client;
-    eventually(Duration::from_secs(10), async || {
+async fn an_account_is_whole_or_absent(topology: Topology) {
+    // The transaction is lost whole: the address is free.
+    let point = AUTH[0];
+    let (mut market, ()) = doomed(topology, point, async |_| ()).await;
+    let account = json!({"email": "minsu@market.example", "password": PASSWORD, "displayName": "Minsu"});
+    let register = market.client().post("/v1/auth/register", account.clone());
+    dies(&mut market, "auth", register, point).await;
+    let store = Store::open(&market, "auth").await;
+    assert_eq!(store.count("event", "aggregate = 'user'").await, 0, "{point}");
+    let client = market.client();
+    let proofs = json!({"email": "minsu@market.example", "password": PASSWORD});
+    let login = || client.post("/v1/auth/login", proofs.clone());
+    eventually(SOON, async || login().send().await.status == 401).await;
+    client.post("/v1/auth/register", account).send().await.expect(200);
+    let user_id = login().send().await.expect(200).str("userId").to_owned();
+    assert_eq!(store.count("event", "type = 'jangteo.auth.v1.UserRegistered'").await, 1, "{point}");
+
+    // The mail has gone out and nobody has noted it: it may come twice, and the account stands.
+    let point = AUTH[1];
+    market.kill9();
+    market.set_env(CRASH_AT, Some(point));
+    market.restart().await;
+    let client = market.client();
+    let reset = json!({"email": "minsu@market.example"});
+    let _ = client.post("/v1/auth/reset-password", reset).try_send().await; // the job may be faster than the answer
+    revive(&mut market, "auth", point).await;
+    let client = market.client();
+    let login = || client.post("/v1/auth/login", proofs.clone());
+    assert_eq!(accepted(login).await.str("userId"), user_id);
+    assert_eq!(store.count("event", "type = 'jangteo.auth.v1.UserRegistered'").await, 1, "{point}");
+}
+
+async fn a_login_or_refresh_that_was_never_answered_costs_nothing(topology: Topology) {
+    for point in &AUTH[2..] {
+        let (mut market, person) = doomed(topology, point, async |client| join(client).await).await;
+        let store = Store::open(&market, "auth").await;
+        let before = store.count("event", "1 = 1").await;
+        let refresh = json!({"refreshToken": person.refresh});
+        let request = if point.contains("login") {
+            market.client().post("/v1/auth/login", json!({"email": person.email, "password": PASSWORD}))
+        } else {
+            market.client().post("/v1/auth/refresh", refresh.clone())
+        };
+        dies(&mut market, "auth", request, point).await;
+        assert_eq!(store.count("event", "1 = 1").await, before, "{point}");
+        let client = market.client();
+        let sessions = accepted(|| client.get("/v1/auth/sessions").bearer(&person.access)).await;
+        assert_eq!(sessions.list("sessions").len(), 1, "{point}");
+        client.post("/v1/auth/refresh", refresh).send().await.expect(200);
+    }
+}
+
+/// The first 200. A gateway that was not killed may have to find its peer again first.
+async fn accepted(request: impl Fn() -> testkit::Request) -> testkit::Reply {
+    eventually(SOON, async || {
         let reply = request().send().await;
-        if reply.status == 200 { Ok(reply.str("productId").to_owned()) } else { Err(reply) }
+        if reply.status == 200 { Ok(reply) } else { Err(reply) }
     })
     .await
 }
@@ -89,7 +166,7 @@ async fn kill_9_at_any_moment_loses_nothing_acknowledged(topology: Topology) {
     assert!(!acknowledged.is_empty(), "nothing was written before the kill");
     let client = market.client();
     for id in &acknowledged {
-        accepted(&client, || client.get(format!("/v1/products/{id}"))).await;
+        accepted(|| client.get(format!("/v1/products/{id}"))).await;
     }
     let (products, events) = products_and_events(&market, &seller).await;
     assert_eq!(products, events, "each product has its one event");
@@ -119,7 +196,7 @@ async fn write_until_killed(client: &Client, seller: &Person, round: u64, writer
 fn every_crash_point_of_the_services_is_tested() {
     let mut found = BTreeSet::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut found);
-    let tested: BTreeSet<_> = POINTS.iter().map(|(point, _)| (*point).to_owned()).collect();
+    let tested: BTreeSet<_> = PRODUCT.iter().map(|(point, _)| *point).chain(AUTH).map(str::to_owned).collect();
     assert_eq!(found, tested);
 }
 

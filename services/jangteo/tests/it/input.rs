@@ -26,14 +26,17 @@ fn lamp_without(field: &str) -> String {
     lamp.to_string()
 }
 
-/// Method, path, body, and the JSON paths of which one has to be named.
-type Case = (&'static str, String, String, &'static [&'static str]);
+/// JSON paths of which one has to be named.
+type Fields = &'static [&'static str];
+
+/// Method, path, body, and what has to be named.
+type Case = (&'static str, String, String, Fields);
 
 fn cases(product: &str, person: &Person) -> Vec<Case> {
-    let post = |body: String, fields| ("POST", "/v1/products".to_owned(), body, fields);
-    let patch = |body: Value, fields| ("PATCH", format!("/v1/products/{product}"), body.to_string(), fields);
-    let register = |body: Value, fields| ("POST", "/v1/auth/register".to_owned(), body.to_string(), fields);
-    let get = |path: &str, fields| ("GET", path.to_owned(), String::new(), fields);
+    let post = |body: String, fields: Fields| ("POST", "/v1/products".to_owned(), body, fields);
+    let patch = |body: Value, fields: Fields| ("PATCH", format!("/v1/products/{product}"), body.to_string(), fields);
+    let register = |body: Value, fields: Fields| ("POST", "/v1/auth/register".to_owned(), body.to_string(), fields);
+    let get = |path: &str, fields: Fields| ("GET", path.to_owned(), String::new(), fields);
     let long = "가".repeat(101);
     vec![
         // rules of the fields
@@ -114,7 +117,7 @@ async fn bad_input_is_named_and_writes_nothing(topology: Topology) {
     assert_eq!(stores::events(&market).await, before, "something was written");
 }
 
-fn complaint(reply: &Reply, fields: &[&str]) -> Option<String> {
+fn complaint(reply: &Reply, fields: Fields) -> Option<String> {
     if reply.status != 400 {
         return Some(format!("{} instead of 400", reply.status));
     }

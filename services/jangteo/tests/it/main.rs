@@ -12,6 +12,7 @@ mod stores;
 mod world;
 
 #[path = "../../src/services.rs"]
+#[expect(dead_code, reason = "the tests need the list alone")]
 mod services;
 
 /// Runs each test in all topologies: `everywhere!(a_scenario)` over `async fn a_scenario(topology: Topology)`.

@@ -67,9 +67,7 @@ async fn a_product_from_its_listing_to_its_withdrawal(topology: Topology) {
     assert_eq!(changed["title"], made["title"], "only what the mask names changes");
     client.patch(&path, change).bearer(&seller.access).send().await.expect_error(409, "ETAG_MISMATCH");
 
-    let verb = async |verb: &str| {
-        client.post(format!("{path}:{verb}"), json!({})).bearer(&seller.access).send().await
-    };
+    let verb = async |verb: &str| client.post(format!("{path}:{verb}"), json!({})).bearer(&seller.access).send().await;
     assert_eq!(verb("reserve").await.expect(200)["status"], "PRODUCT_STATUS_RESERVED");
     verb("reserve").await.expect_error(400, "WRONG_STATUS");
     assert_eq!(verb("relist").await.expect(200)["status"], "PRODUCT_STATUS_ON_SALE");
@@ -119,7 +117,8 @@ async fn a_profile_follows_its_account(topology: Topology) {
     client.delete(&path).bearer(&person.access).send().await.expect(200);
     client.get(&path).bearer(&person.access).send().await.expect_error(404, "ADDRESS_NOT_FOUND");
 
-    let consents = json!({"consents": [{"purpose": "CONSENT_PURPOSE_LOCATION", "granted": true, "documentVersion": 1}]});
+    let consents =
+        json!({"consents": [{"purpose": "CONSENT_PURPOSE_LOCATION", "granted": true, "documentVersion": 1}]});
     let put = client.request(reqwest::Method::PUT, "/v1/users/me/consents").json(consents);
     assert_eq!(put.bearer(&person.access).send().await.expect(200).list("consents").len(), 1);
 }
@@ -198,7 +197,10 @@ async fn what_was_answered_survives_kill_9(topology: Topology) {
     market.kill9();
     market.restart().await;
     let client = market.client();
-    assert_eq!(client.get(format!("/v1/products/{product}")).send().await.expect(200)["sellerId"], json!(seller.user_id));
+    assert_eq!(
+        client.get(format!("/v1/products/{product}")).send().await.expect(200)["sellerId"],
+        json!(seller.user_id)
+    );
     profile(&client, &seller.access).await;
     client.post("/v1/auth/refresh", json!({"refreshToken": seller.refresh})).send().await.expect(200);
 }
@@ -213,7 +215,8 @@ async fn an_event_waits_for_the_broker() {
         let person = join(&client).await;
         market.nats().restart().await;
         let patience = Duration::from_secs(30);
-        eventually(patience, async || client.get("/v1/users/me").bearer(&person.access).send().await.status == 200).await;
+        eventually(patience, async || client.get("/v1/users/me").bearer(&person.access).send().await.status == 200)
+            .await;
     }
 }
 

@@ -11,7 +11,11 @@ use crate::{
     world::{Person, join, login, market},
 };
 
-everywhere!(fifty_refreshes_at_once_are_one_success, a_revoked_session_is_refused_within_a_second, forgeries_open_nothing);
+everywhere!(
+    fifty_refreshes_at_once_are_one_success,
+    a_revoked_session_is_refused_within_a_second,
+    forgeries_open_nothing
+);
 
 async fn fifty_refreshes_at_once_are_one_success(topology: Topology) {
     let market = market(topology).await;

@@ -74,8 +74,8 @@ pub fn public(p: Profile) -> PublicProfile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost_types::FieldMask;
     use proptest::prelude::*;
+    use prost_types::FieldMask;
 
     fn mask(paths: &[&str]) -> Option<FieldMask> {
         Some(FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() })

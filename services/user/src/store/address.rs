@@ -2,8 +2,8 @@
 
 use jangteo_core::{Error, Result, from_micros, micros};
 use kit::db::{DbResult, Tx, crypt::PersonKey};
-use proto::jangteo::user::v1::Address;
 use prost::Message;
+use proto::jangteo::user::v1::Address;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryFilter, entity::prelude::*};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

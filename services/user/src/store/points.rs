@@ -4,7 +4,9 @@ use jangteo_core::{Page, Result, from_micros, micros};
 use kit::db::{self, Db, DbResult, Key, Paged, Tx};
 use proto::jangteo::user::v1::PointsEntry;
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, ExprTrait, QueryFilter, entity::prelude::*,
+    ActiveValue::Set,
+    ConnectionTrait, ExprTrait, QueryFilter,
+    entity::prelude::*,
     sea_query::{Expr, OnConflict},
 };
 

@@ -6,11 +6,11 @@ use kit::db::{
     DbResult, Tx,
     crypt::{PersonKey, Sealer},
 };
+use prost::Message;
 use proto::jangteo::{
     auth::v1::Account,
     user::v1::{Profile, ProfileCreated},
 };
-use prost::Message;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryFilter, entity::prelude::*, sea_query::OnConflict};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

@@ -1,0 +1,11 @@
+//! The edge through real sockets, before a server that misbehaves on request.
+
+mod grpc;
+mod guard;
+mod library;
+mod pages;
+mod rest;
+mod sockets;
+mod standalone;
+mod streams;
+mod world;

@@ -1,0 +1,17 @@
+//! What `build/` writes, run: the checks of inputs, logs without secrets, and policies.
+
+mod policy;
+mod redaction;
+mod rules;
+
+/// Made from `tests/rules.proto` as the real ones are from `proto/`.
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/tests/modules.rs"));
+}
+use generated::jangteo;
+
+mod impls {
+    use jangteo_core::Violation;
+    use proto::rules::{self, Checked, Path};
+    include!(concat!(env!("OUT_DIR"), "/tests/impls.rs"));
+}
