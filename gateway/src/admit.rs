@@ -33,7 +33,12 @@ impl Quota {
 
 impl Inner {
     /// Lets a call to `endpoint` in, or says why not.
-    pub(crate) async fn admit(&self, visit: &mut Visit, endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) async fn admit(
+        &self,
+        visit: &mut Visit,
+        endpoint: &Endpoint,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
         let verified = self.identify(headers).await;
         if let Ok(principal) = &verified {
             visit.sign_in(principal.clone());
@@ -55,7 +60,8 @@ impl Inner {
         let Some(verifier) = &self.verifier else { return Ok(Principal::Anonymous) };
         let mut tokens = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = tokens.next() else { return Ok(Principal::Anonymous) };
-        let bad = || Error::unauthenticated("TOKEN_INVALID", "send one Authorization header: Bearer and the access token");
+        let bad =
+            || Error::unauthenticated("TOKEN_INVALID", "send one Authorization header: Bearer and the access token");
         let text = value.to_str().map_err(|_| bad())?;
         let (scheme, token) = text.split_once(' ').ok_or_else(bad)?;
         if tokens.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {

@@ -18,7 +18,12 @@ use tonic::body::Body;
 const LINGER_BYTES: usize = 8 << 20;
 const LINGER: Duration = Duration::from_millis(500);
 
-pub(crate) async fn read(mut body: Body, headers: &HeaderMap, limit: usize, within: Duration) -> Result<Bytes, Problem> {
+pub(crate) async fn read(
+    mut body: Body,
+    headers: &HeaderMap,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, Problem> {
     let whole = tokio::time::timeout(within, read_all(&mut body, headers, limit)).await;
     let refused = match whole {
         Ok(Ok(bytes)) => return Ok(bytes),
@@ -36,7 +41,8 @@ pub(crate) async fn read(mut body: Body, headers: &HeaderMap, limit: usize, with
 }
 
 async fn read_all(body: &mut Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Problem> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     if declared.is_some_and(|n| n > limit as u64) {
         return Err(too_large(limit));
     }

@@ -21,7 +21,10 @@ pub(crate) fn address(headers: &HeaderMap, peer: Option<IpAddr>, trusted_hops: u
 /// `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]:80`.
 fn parse(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|t| t.split(']').next()).unwrap_or(text);
-    bare.parse().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|a| a.ip())).map(|ip: IpAddr| ip.to_canonical())
+    bare.parse()
+        .ok()
+        .or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()))
+        .map(|ip: IpAddr| ip.to_canonical())
 }
 
 /// What a limit counts: one IPv4 address; of IPv6 the /64, which one customer has whole.
@@ -114,9 +117,8 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
         const NAME: &'static str = "request";
         const PREFIX: &'static str = "req";
     }
-    let sound = |v: &&str| {
-        (1..=128).contains(&v.len()) && v.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
-    };
+    let sound =
+        |v: &&str| (1..=128).contains(&v.len()) && v.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
     match headers.get("x-request-id").and_then(|v| v.to_str().ok()).filter(sound) {
         Some(given) => given.to_owned(),
         None => jangteo_core::Id::<Request>::new().to_string(),
@@ -125,8 +127,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
 
 /// A header value of printable ASCII; other bytes become `?`.
 pub(crate) fn printable(text: &[u8], max: usize) -> Option<HeaderValue> {
-    let clean: Vec<u8> =
-        text.iter().take(max).map(|b| if (b' '..=b'~').contains(b) { *b } else { b'?' }).collect();
+    let clean: Vec<u8> = text.iter().take(max).map(|b| if (b' '..=b'~').contains(b) { *b } else { b'?' }).collect();
     HeaderValue::from_bytes(&clean).ok()
 }
 
@@ -157,7 +158,9 @@ mod tests {
 
     #[test]
     fn claims_of_identity_are_stripped() {
-        for name in ["x-user-id", "x-forwarded-client-cert", "grpc-metadata-x", "x-envoy-peer", "x-jangteo-caller", "te"] {
+        for name in
+            ["x-user-id", "x-forwarded-client-cert", "grpc-metadata-x", "x-envoy-peer", "x-jangteo-caller", "te"]
+        {
             assert!(is_stripped(&HeaderName::from_static(name)), "{name}");
         }
         let to_forward = Forward::new(&["X-Api-*".to_owned(), "x-user-id".to_owned()]);

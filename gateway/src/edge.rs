@@ -172,8 +172,10 @@ impl Inner {
         let tracestate = traceparent.as_ref().and_then(|_| text(names::TRACESTATE));
         let trace = rpc::trace::enter(&span, Trace { traceparent, tracestate });
         let peer = parts.extensions.get::<Peer>().map(|p| p.0);
+        let mut record = Record::open(&parts.method, request_id, span);
+        record.trace_id = rpc::trace::trace_id(&trace).to_owned();
         Visit {
-            record: Record::open(&parts.method, request_id, span),
+            record,
             trace,
             client: client::address(headers, peer, self.config.trusted_hops),
             principal: Principal::Anonymous,

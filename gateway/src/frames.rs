@@ -132,7 +132,11 @@ impl Frames {
         let mut decoder = GzDecoder::new(limited);
         let done = decoder.write_all(packed).and_then(|()| decoder.try_finish());
         if done.is_err() {
-            return Err(if decoder.get_ref().full { too_large(self.limit) } else { broken("a message is broken gzip") });
+            return Err(if decoder.get_ref().full {
+                too_large(self.limit)
+            } else {
+                broken("a message is broken gzip")
+            });
         }
         let mut out = std::mem::take(&mut decoder.get_mut().out);
         close(&mut out, 0);
@@ -189,7 +193,8 @@ mod tests {
     }
 
     fn frames(bytes: Vec<u8>, piece: usize, limit: usize) -> Frames {
-        let pieces: Vec<_> = bytes.chunks(piece).map(|c| Ok::<_, tonic::Status>(Frame::data(Bytes::copy_from_slice(c)))).collect();
+        let pieces: Vec<_> =
+            bytes.chunks(piece).map(|c| Ok::<_, tonic::Status>(Frame::data(Bytes::copy_from_slice(c)))).collect();
         let headers = HeaderMap::from_iter([(ENCODING, "gzip".parse().unwrap())]);
         Frames::new(Body::new(StreamBody::new(stream::iter(pieces))), &headers, limit)
     }

@@ -109,7 +109,8 @@ async fn only(edge: &Inner, visit: &mut Visit, mut frames: Frames) -> Result<Byt
         }
     };
     let read = tokio::time::timeout(within, read).await;
-    let message = read.map_err(|_| Problem::new(Code::DeadlineExceeded, "BODY_TIMEOUT", "the message took too long"))??;
+    let message =
+        read.map_err(|_| Problem::new(Code::DeadlineExceeded, "BODY_TIMEOUT", "the message took too long"))??;
     visit.record.received = message.len() as u64;
     Ok(message)
 }

@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn keys_are_printable_and_short() {
-        let with = |v: &str| HeaderMap::from_iter([(http::HeaderName::from_static("idempotency-key"), v.parse().unwrap())]);
+        let with =
+            |v: &str| HeaderMap::from_iter([(http::HeaderName::from_static("idempotency-key"), v.parse().unwrap())]);
         assert_eq!(key(&with("abc")).unwrap(), Some("abc"));
         assert_eq!(key(&with("\"8e03978e-40d5\"")).unwrap(), Some("8e03978e-40d5"));
         for bad in ["", "a b", &"x".repeat(129)] {

@@ -37,6 +37,7 @@ pub(crate) struct Record {
     pub route: Cow<'static, str>,
     pub principal: Option<Arc<str>>,
     pub request_id: String,
+    pub trace_id: String,
     /// 0 until there is an answer.
     pub status: u16,
     pub outcome: Outcome,
@@ -55,6 +56,7 @@ impl Record {
             route: Cow::Borrowed("unmatched"),
             principal: None,
             request_id,
+            trace_id: String::new(),
             status: 0,
             outcome: Outcome::default(),
             received: 0,
@@ -100,6 +102,7 @@ impl Drop for Record {
             whole = self.whole,
             principal = self.principal.as_deref().unwrap_or(""),
             request_id = self.request_id,
+            trace_id = self.trace_id,
             "request"
         );
     }

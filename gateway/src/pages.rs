@@ -12,8 +12,7 @@ use tonic::body::Body;
 const HTML: &str = include_str!("docs/index.html");
 const SCRIPT: &str = include_str!("docs/docs.js");
 const STYLE: &str = include_str!("docs/docs.css");
-const DOCS_POLICY: &str =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'";
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'";
 
 pub(crate) fn answer(edge: &Inner, site: &Site, visit: &mut Visit, parts: &Parts) -> Option<Response<Body>> {
     let head = parts.method == Method::HEAD;

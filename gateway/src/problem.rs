@@ -251,7 +251,8 @@ mod tests {
             message: "no".into(),
             details: vec![Any { type_url: "type.googleapis.com/acme.Odd".into(), value: vec![1, 2] }],
         };
-        let p: Problem = tonic::Status::with_details(tonic::Code::FailedPrecondition, "no", status.encode_to_vec().into()).into();
+        let p: Problem =
+            tonic::Status::with_details(tonic::Code::FailedPrecondition, "no", status.encode_to_vec().into()).into();
         assert_eq!(json(&p), serde_json::json!({"code": 9, "message": "no", "details": []}));
         assert_eq!(p.http_status(), StatusCode::BAD_REQUEST);
     }

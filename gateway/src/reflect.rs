@@ -44,8 +44,7 @@ pub(crate) fn pool(files: BTreeMap<String, Vec<u8>>) -> Result<DescriptorPool> {
         prost::encoding::encode_varint(file.len() as u64, &mut set);
         set.extend_from_slice(file);
     }
-    DescriptorPool::decode(set.as_slice())
-        .map_err(|e| Error::invalid("descriptors", "BAD_DESCRIPTORS", e.to_string()))
+    DescriptorPool::decode(set.as_slice()).map_err(|e| Error::invalid("descriptors", "BAD_DESCRIPTORS", e.to_string()))
 }
 
 fn keep(files: &mut BTreeMap<String, Vec<u8>>, found: Vec<Vec<u8>>) -> Result<()> {

@@ -66,7 +66,8 @@ pub(crate) async fn answer(
         metadata.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
         let upstream = upstream::call(endpoint, metadata, sent, deadline).await.map_err(localized)?;
         let (head_parts, body) = upstream.into_parts();
-        let stream = JsonStream::new(edge, site, binding, visit.record.outcome.clone(), &head_parts.headers, body, deadline);
+        let stream =
+            JsonStream::new(edge, site, binding, visit.record.outcome.clone(), &head_parts.headers, body, deadline);
         let mut response = match mode {
             Some(mode) => stream.respond(mode),
             None => stream.respond_raw().await.map_err(localized)?,
@@ -110,6 +111,10 @@ fn unrouted(site: &Site, path: &str, e: RouteError) -> Problem {
 
 async fn options(edge: &Inner, site: &Site, visit: &mut Visit, path: &str) -> Result<Response<Body>, Problem> {
     edge.admit_stray(visit).await?;
+    if path == "*" {
+        // About the server as a whole.
+        return Ok(reply::empty(StatusCode::NO_CONTENT));
+    }
     let verbs = site.verbs(path);
     if verbs.is_empty() {
         return Err(unrouted(site, path, RouteError::NotFound));
@@ -175,7 +180,10 @@ fn finish(
         frames::close(&mut out, 0);
     } else if sent == Sent::Lines || (endpoint.client_streaming && !bytes.is_empty()) {
         if !endpoint.client_streaming {
-            return Err(negotiate::unsupported("this method takes one message as application/json", "application/json"));
+            return Err(negotiate::unsupported(
+                "this method takes one message as application/json",
+                "application/json",
+            ));
         }
         out.clear();
         for line in lines(&bytes, sent) {

@@ -13,14 +13,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use jangteo_core::Result;
-use std::{
-    convert::Infallible,
-    future::Future,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},

@@ -40,7 +40,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Methods of the platform's own: for whoever comes from outside they do not exist.
     pub fn is_internal(&self) -> bool {
-        self.policy.access == Access::Internal
+        self.policy.access == Access::Internal || !self.policy.admits("gateway")
     }
 }
 
@@ -114,7 +114,8 @@ fn endpoint(pool: &DescriptorPool, method: &Method, channel: Channel) -> Result<
 /// The method's policy. Methods of ours must have one; those of anybody else are public, since
 /// their own server decides.
 fn policy(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy> {
-    let has_options = pool.get_extension_by_name("jangteo.options.v1.policy").is_some_and(|e| method.options().has_extension(&e));
+    let has_options =
+        pool.get_extension_by_name("jangteo.options.v1.policy").is_some_and(|e| method.options().has_extension(&e));
     let service = method.parent_service();
     if has_options || service.package_name().starts_with("jangteo.") {
         return proto::policy::policy(pool, method).map_err(Error::internal);

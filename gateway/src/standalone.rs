@@ -52,9 +52,9 @@ impl Default for StandaloneConfig {
 
 /// Serves until `shutdown` resolves.
 pub async fn standalone(config: StandaloneConfig, shutdown: impl Future<Output = ()>) -> Result<()> {
-    let listener = TcpListener::bind(config.http).await.map_err(|e| {
-        Error::invalid("http", "CANNOT_LISTEN", format!("{}: {e}", config.http))
-    })?;
+    let listener = TcpListener::bind(config.http)
+        .await
+        .map_err(|e| Error::invalid("http", "CANNOT_LISTEN", format!("{}: {e}", config.http)))?;
     standalone_on(listener, config, shutdown).await
 }
 

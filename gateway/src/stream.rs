@@ -4,8 +4,8 @@
 use crate::{
     edge::Inner,
     frames::{Frames, HEAD},
-    observe::Outcome,
     negotiate::Mode,
+    observe::Outcome,
     problem::Problem,
     reply, rest,
     site::Site,

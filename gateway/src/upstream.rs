@@ -1,12 +1,8 @@
 //! One call to a service, and its failures in our words.
 
-use crate::{
-    frames::Frames,
-    problem::Problem,
-    site::Endpoint,
-};
+use crate::{frames::Frames, problem::Problem, site::Endpoint};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use jangteo_core::{Code, Error};
 use std::time::Instant;
 use tonic::{Status, body::Body};
@@ -92,12 +88,20 @@ fn not_grpc(status: StatusCode) -> Problem {
     Problem::new(code, "UPSTREAM_NOT_GRPC", text)
 }
 
-/// Copies what a service says beside its messages to the client's answer.
+/// Copies what a service says beside its messages to the client's answer. Where the edge has a
+/// default (`cache-control`, `etag`) the service's word counts.
 pub(crate) fn copy_metadata(from: &HeaderMap, to: &mut HeaderMap) {
-    for (name, value) in from {
+    for name in from.keys() {
         let s = name.as_str();
-        let own = s.starts_with("grpc-") || s.ends_with("-bin") || matches!(s, "content-type" | "date" | "server");
-        if !own && !crate::client::is_hop(name) {
+        let own = s.starts_with("grpc-") || s.ends_with("-bin");
+        let ours = matches!(s, "content-type" | "content-encoding" | "date" | "server");
+        if own || ours || crate::client::is_hop(name) {
+            continue;
+        }
+        if name != header::VARY {
+            to.remove(name);
+        }
+        for value in from.get_all(name) {
             to.append(name, value.clone());
         }
     }

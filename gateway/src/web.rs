@@ -167,9 +167,14 @@ mod tests {
 
     #[tokio::test]
     async fn base64_in_pieces_and_padded_in_the_middle() {
-        let text = [BASE64_STANDARD.encode(b"a"), BASE64_STANDARD.encode(b"bcde"), BASE64_STANDARD.encode(b"xyz")].concat();
+        let text =
+            [BASE64_STANDARD.encode(b"a"), BASE64_STANDARD.encode(b"bcde"), BASE64_STANDARD.encode(b"xyz")].concat();
         for piece in 1..=text.len() {
-            let pieces: Vec<_> = text.as_bytes().chunks(piece).map(|c| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(c)))).collect();
+            let pieces: Vec<_> = text
+                .as_bytes()
+                .chunks(piece)
+                .map(|c| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(c))))
+                .collect();
             let body = Decode::new(Body::new(StreamBody::new(futures::stream::iter(pieces))));
             assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdexyz");
         }

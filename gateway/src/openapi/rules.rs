@@ -78,15 +78,19 @@ fn nested(rule: &DynamicMessage, name: &str, schema: Option<&mut Value>) {
 }
 
 fn string(rule: &DynamicMessage, schema: &mut Map<String, Value>) {
-    copy(rule, schema, &[
-        ("min_len", "minLength"),
-        ("max_len", "maxLength"),
-        ("len", "minLength"),
-        ("len", "maxLength"),
-        ("pattern", "pattern"),
-        ("const", "const"),
-        ("in", "enum"),
-    ]);
+    copy(
+        rule,
+        schema,
+        &[
+            ("min_len", "minLength"),
+            ("max_len", "maxLength"),
+            ("len", "minLength"),
+            ("len", "maxLength"),
+            ("pattern", "pattern"),
+            ("const", "const"),
+            ("in", "enum"),
+        ],
+    );
     for (flag, format) in [
         ("email", "email"),
         ("hostname", "hostname"),

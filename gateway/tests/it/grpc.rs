@@ -88,7 +88,8 @@ async fn streams_in_every_direction() {
     let w = World::new().await;
     let watch = WatchBooksRequest { count: 9, fail_after: 2, ..Default::default() };
     let codec = ProstCodec::<WatchBooksRequest, Book>::default();
-    let mut books = client(&w).await.server_streaming(Request::new(watch), path("WatchBooks"), codec).await.unwrap().into_inner();
+    let mut books =
+        client(&w).await.server_streaming(Request::new(watch), path("WatchBooks"), codec).await.unwrap().into_inner();
     assert!(books.message().await.unwrap().is_some() && books.message().await.unwrap().is_some());
     assert_eq!(books.message().await.unwrap_err().code(), Code::Aborted);
 
@@ -102,7 +103,8 @@ async fn streams_in_every_direction() {
     ask.send(Number { value: 1 }).await.unwrap();
     let numbers = tokio_stream::wrappers::ReceiverStream::new(asked);
     let codec = ProstCodec::<Number, Number>::default();
-    let mut doubled = client(&w).await.streaming(Request::new(numbers), path("Double"), codec).await.unwrap().into_inner();
+    let mut doubled =
+        client(&w).await.streaming(Request::new(numbers), path("Double"), codec).await.unwrap().into_inner();
     for n in 1..5 {
         let answer = tokio::time::timeout(Duration::from_secs(5), doubled.message()).await.unwrap().unwrap().unwrap();
         assert_eq!(answer.value, 2 * n);
@@ -117,7 +119,8 @@ async fn a_client_that_leaves_cancels_its_stream() {
     let w = World::new().await;
     let codec = ProstCodec::<WatchBooksRequest, Book>::default();
     let watch = WatchBooksRequest { count: 1, hang: true, ..Default::default() };
-    let mut books = client(&w).await.server_streaming(Request::new(watch), path("WatchBooks"), codec).await.unwrap().into_inner();
+    let mut books =
+        client(&w).await.server_streaming(Request::new(watch), path("WatchBooks"), codec).await.unwrap().into_inner();
     books.message().await.unwrap();
     drop(books);
     let seen = w.seen.clone();
@@ -144,7 +147,10 @@ async fn messages_are_bounded_also_compressed_ones() {
     let long = Book { title: "x".repeat(20_000), ..Default::default() };
     let stream = futures::stream::iter([Book::default(), long]);
     let refused = numbers.client_streaming(Request::new(stream), path("Sum"), codec).await.unwrap_err();
-    assert_eq!((refused.code(), refused.get_details_error_info().unwrap().reason.as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+    assert_eq!(
+        (refused.code(), refused.get_details_error_info().unwrap().reason.as_str()),
+        (Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+    );
 }
 
 struct Web {
@@ -160,7 +166,8 @@ async fn web(w: &World, method: &str, message: &impl Message, text: bool) -> Web
         true => ("application/grpc-web-text", BASE64_STANDARD.encode(&body).into_bytes()),
         false => ("application/grpc-web+proto", body.to_vec()),
     };
-    let request = w.http.post(format!("{}{}", w.url, path(method))).header("content-type", kind).header("x-grpc-web", "1");
+    let request =
+        w.http.post(format!("{}{}", w.url, path(method))).header("content-type", kind).header("x-grpc-web", "1");
     let response = request.body(body).send().await.unwrap();
     let status = response.status().as_u16();
     let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
@@ -191,12 +198,17 @@ async fn browsers_speak_grpc_web() {
     for text in [false, true] {
         let ok = web(&w, "GetBook", &GetBookRequest { book_id: "b1".into(), ..Default::default() }, text).await;
         assert_eq!((ok.status, ok.messages.len()), (200, 1));
-        assert_eq!(ok.content_type, if text { "application/grpc-web-text+proto" } else { "application/grpc-web+proto" });
+        assert_eq!(
+            ok.content_type,
+            if text { "application/grpc-web-text+proto" } else { "application/grpc-web+proto" }
+        );
         assert_eq!(Book::decode(ok.messages[0].as_slice()).unwrap().book_id, "b1");
         assert!(ok.trailers.contains("grpc-status:0\r\n"), "{}", ok.trailers);
-        let missing = web(&w, "GetBook", &GetBookRequest { book_id: "missing".into(), ..Default::default() }, text).await;
+        let missing =
+            web(&w, "GetBook", &GetBookRequest { book_id: "missing".into(), ..Default::default() }, text).await;
         assert!(missing.messages.is_empty() && missing.trailers.contains("grpc-status:5\r\n"), "{}", missing.trailers);
-        let stream = web(&w, "WatchBooks", &WatchBooksRequest { count: 5, fail_after: 3, ..Default::default() }, text).await;
+        let stream =
+            web(&w, "WatchBooks", &WatchBooksRequest { count: 5, fail_after: 3, ..Default::default() }, text).await;
         assert_eq!(stream.messages.len(), 3);
         assert!(stream.trailers.contains("grpc-status:10\r\n"), "{}", stream.trailers);
         for (method, code) in [("Internal", 12), ("Purge", 16)] {
@@ -215,7 +227,8 @@ async fn requests_that_are_not_grpc_after_all() {
     let get = w.h2.get(&url).header("content-type", "application/grpc").send().await.unwrap();
     assert_eq!(get.status(), 405);
     let send = |body: Vec<u8>| w.h2.post(&url).header("content-type", "application/grpc").body(body).send();
-    for body in [vec![], b"\0\0\0\0\x09abc".to_vec(), [frame(0, b""), frame(0, b"")].concat(), frame(1, b"xx").to_vec()] {
+    for body in [vec![], b"\0\0\0\0\x09abc".to_vec(), [frame(0, b""), frame(0, b"")].concat(), frame(1, b"xx").to_vec()]
+    {
         let broken = send(body.clone()).await.unwrap();
         assert_eq!(broken.status(), 200);
         assert_ne!(broken.headers()["grpc-status"], "0", "{body:?}");

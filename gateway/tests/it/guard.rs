@@ -20,7 +20,11 @@ async fn tokens_and_roles() {
     assert_eq!(json_of(purge().bearer_auth(w.token("usr_2", &["admin"]))).await.0, 200);
     // A token that is there must be valid, also where none is needed.
     for bad in ["Bearer nonsense", "Bearer", "Basic dXNlcjpwdw==", ""] {
-        assert_eq!(refusal(w.get("/v1/books/b1").header("authorization", bad), 401, 16).await, "TOKEN_INVALID", "{bad}");
+        assert_eq!(
+            refusal(w.get("/v1/books/b1").header("authorization", bad), 401, 16).await,
+            "TOKEN_INVALID",
+            "{bad}"
+        );
     }
     let twice = w.get("/v1/books/b1").bearer_auth(&user).header("authorization", "Bearer other");
     assert_eq!(refusal(twice, 401, 16).await, "TOKEN_INVALID");
@@ -62,13 +66,18 @@ async fn claims_of_identity_do_not_come_through() {
     assert!(!response.headers().contains_key("x-jangteo-private"));
     let book: serde_json::Value = response.json().await.unwrap();
     let got = book["labels"].as_object().unwrap();
-    for stripped in ["x-user-id", "x-forwarded-client-cert", "grpc-metadata-x", "x-envoy-internal", "x-jangteo-caller", "cookie"] {
+    for stripped in
+        ["x-user-id", "x-forwarded-client-cert", "grpc-metadata-x", "x-envoy-internal", "x-jangteo-caller", "cookie"]
+    {
         assert!(!got.contains_key(stripped), "{stripped}");
     }
     assert_eq!(got["x-jangteo-client-addr"], "127.0.0.1");
     assert_eq!(got["x-jangteo-user-agent"], "shop/1.0");
     assert_eq!(got["authorization"], format!("Bearer {token}"));
-    assert_eq!((&got["accept-language"], &got["x-api-key"], &got["x-request-id"]), (&json!("ko-KR"), &json!("k"), &json!("mine-1")));
+    assert_eq!(
+        (&got["accept-language"], &got["x-api-key"], &got["x-request-id"]),
+        (&json!("ko-KR"), &json!("k"), &json!("mine-1"))
+    );
     assert!(got["traceparent"].as_str().unwrap().contains("0af7651916cd43dd8448eb211c80319c"));
     assert!(got["grpc-timeout"].as_str().unwrap().ends_with('u'));
 }

@@ -151,13 +151,16 @@ impl Library {
         *self.seen.headers.lock().unwrap() = parts.headers.clone();
         let method = parts.uri.path().rsplit('/').next().unwrap().to_owned();
         if method == "Double" {
-            let doubled = frames(body).map(|m| m.map(|m| Number { value: Number::decode(m).unwrap().value * 2 }.encode_to_vec()));
+            let doubled =
+                frames(body).map(|m| m.map(|m| Number { value: Number::decode(m).unwrap().value * 2 }.encode_to_vec()));
             return Ok(reply(doubled, None));
         }
         let all: Vec<Bytes> = frames(body).collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
         let first = all.first().cloned().unwrap_or_default();
         match method.as_str() {
-            "GetBook" | "Login" | "Purge" | "Internal" => self.get(GetBookRequest::decode(first).unwrap(), &parts.headers).await,
+            "GetBook" | "Login" | "Purge" | "Internal" => {
+                self.get(GetBookRequest::decode(first).unwrap(), &parts.headers).await
+            }
             "CreateBook" => {
                 let request = CreateBookRequest::decode(first).unwrap();
                 let mut book = request.book.unwrap_or_default();
@@ -171,7 +174,12 @@ impl Library {
                     details.set_error_info("REQUEST_ID_REUSED", "pay", HashMap::new());
                     return Err(Status::with_error_details(tonic::Code::InvalidArgument, "reused", details));
                 }
-                Ok(one(&Book { book_id: request.book_id, title: request.request_id, sold: request.amount, ..Default::default() }))
+                Ok(one(&Book {
+                    book_id: request.book_id,
+                    title: request.request_id,
+                    sold: request.amount,
+                    ..Default::default()
+                }))
             }
             "WatchBooks" => self.watch(WatchBooksRequest::decode(first).unwrap()),
             "Sum" => {
@@ -181,7 +189,12 @@ impl Library {
             "Upload" => {
                 let request = UploadRequest::decode(first).unwrap();
                 let file = request.file.unwrap_or_default();
-                Ok(one(&Book { book_id: request.name, title: file.content_type, page_count: file.data.len() as i32, ..Default::default() }))
+                Ok(one(&Book {
+                    book_id: request.name,
+                    title: file.content_type,
+                    page_count: file.data.len() as i32,
+                    ..Default::default()
+                }))
             }
             "Download" => Ok(one(&HttpBody { content_type: "text/csv".into(), data: b"a,b\n1,2\n".to_vec() })),
             "DownloadPieces" => {
@@ -199,10 +212,17 @@ impl Library {
         match request.book_id.as_str() {
             "missing" => {
                 let mut details = ErrorDetails::new();
-                details.set_error_info("BOOK_NOT_FOUND", "library.test", HashMap::from([("book_id".to_owned(), "missing".to_owned())]));
+                details.set_error_info(
+                    "BOOK_NOT_FOUND",
+                    "library.test",
+                    HashMap::from([("book_id".to_owned(), "missing".to_owned())]),
+                );
                 let status = Status::with_error_details(tonic::Code::NotFound, "no such book", details);
                 let mut proto = pb::Status::decode(status.details()).unwrap();
-                proto.details.push(prost_reflect::prost_types::Any { type_url: "type.googleapis.com/odd.Detail".into(), value: vec![8, 1] });
+                proto.details.push(prost_reflect::prost_types::Any {
+                    type_url: "type.googleapis.com/odd.Detail".into(),
+                    value: vec![8, 1],
+                });
                 Err(Status::with_details(tonic::Code::NotFound, "no such book", proto.encode_to_vec().into()))
             }
             "invalid" => Err(Status::with_error_details(
@@ -243,7 +263,8 @@ impl Library {
                 Ok(one(&book))
             }
             "headers" => {
-                book.labels = headers.iter().map(|(k, v)| (k.to_string(), v.to_str().unwrap_or("?").to_owned())).collect();
+                book.labels =
+                    headers.iter().map(|(k, v)| (k.to_string(), v.to_str().unwrap_or("?").to_owned())).collect();
                 let mut response = one(&book);
                 response.headers_mut().insert("x-shop", "open".parse().unwrap());
                 response.headers_mut().insert("x-jangteo-private", "no".parse().unwrap());
@@ -317,7 +338,10 @@ fn trailers(status: Option<Status>) -> HeaderMap {
     trailers
 }
 
-fn reply(messages: impl Stream<Item = Result<Vec<u8>, Status>> + Send + 'static, end: Option<Status>) -> Response<Body> {
+fn reply(
+    messages: impl Stream<Item = Result<Vec<u8>, Status>> + Send + 'static,
+    end: Option<Status>,
+) -> Response<Body> {
     let frames = messages.map(|m| m.map(|m| Frame::data(frame(0, &m))));
     let end = stream::once(async move { Ok(Frame::trailers(trailers(end))) });
     respond(Body::new(StreamBody::new(frames.chain(end))))

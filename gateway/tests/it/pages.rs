@@ -83,7 +83,10 @@ async fn the_openapi_document_describes_what_is_served() {
     assert!(watch["text/event-stream"].is_object() && watch["application/json"]["schema"]["type"] == "array");
     let schemas = &doc["components"]["schemas"];
     let title = &schemas["edge.test.v1.Book"]["properties"]["title"];
-    assert_eq!((&title["minLength"], &title["maxLength"], &title["description"]), (&json!(1), &json!(100), &json!("What it is called.")));
+    assert_eq!(
+        (&title["minLength"], &title["maxLength"], &title["description"]),
+        (&json!(1), &json!(100), &json!("What it is called."))
+    );
     assert_eq!(schemas["edge.test.v1.Book"]["required"], json!(["title"]));
     assert_eq!(schemas["edge.test.v1.Book"]["properties"]["bookId"]["readOnly"], true);
     assert_eq!(schemas["edge.test.v1.Book"]["properties"]["pageCount"]["minimum"], 0);

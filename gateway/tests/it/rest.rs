@@ -64,7 +64,10 @@ async fn bodies_that_do_not_fit() {
     assert_eq!(refusal(typed("text/plain").body("{}"), 415, 3).await, "UNSUPPORTED_MEDIA_TYPE");
     assert_eq!(refusal(post().body("{}"), 415, 3).await, "UNSUPPORTED_MEDIA_TYPE");
     assert_eq!(refusal(typed("application/x-ndjson").body("{}"), 415, 3).await, "UNSUPPORTED_MEDIA_TYPE");
-    assert_eq!(refusal(typed("application/json").header("content-encoding", "br").body("x"), 415, 3).await, "UNSUPPORTED_ENCODING");
+    assert_eq!(
+        refusal(typed("application/json").header("content-encoding", "br").body("x"), 415, 3).await,
+        "UNSUPPORTED_ENCODING"
+    );
     assert_eq!(refusal(typed("application/json").body(" ".repeat(3000)), 413, 8).await, "BODY_TOO_LARGE");
     assert_eq!(refusal(typed("application/json").body("{"), 400, 3).await, "INVALID_JSON");
     assert_eq!(refusal(w.get("/v1/books/b1").header("accept", "image/png"), 406, 3).await, "NOT_ACCEPTABLE");
@@ -103,7 +106,12 @@ async fn bad_input_names_the_json_path() {
     let create = |body: Value| w.post("/v1/books", &body).bearer_auth(&token);
     let (status, body) = json_of(create(json!({"title": "t", "similar": [{"pageCont": 1}]}))).await;
     assert_eq!(status, 400);
-    let bad = body["details"].as_array().unwrap().iter().find(|d| d["@type"] == "type.googleapis.com/google.rpc.BadRequest").unwrap();
+    let bad = body["details"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|d| d["@type"] == "type.googleapis.com/google.rpc.BadRequest")
+        .unwrap();
     assert_eq!(bad["fieldViolations"][0]["field"], "similar[0].pageCont");
     let (status, body) = json_of(w.get("/v1/books/b1?nope=1")).await;
     assert_eq!((status, body["code"].as_i64()), (400, Some(3)), "{body}");

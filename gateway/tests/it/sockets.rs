@@ -11,7 +11,8 @@ use tokio::{
 
 async fn until_closed(socket: &mut TcpStream) -> String {
     let mut out = Vec::new();
-    let read = timeout(Duration::from_secs(5), socket.read_to_end(&mut out)).await.expect("the edge closes the connection");
+    let read =
+        timeout(Duration::from_secs(5), socket.read_to_end(&mut out)).await.expect("the edge closes the connection");
     let _ = read;
     String::from_utf8_lossy(&out).into_owned()
 }
@@ -47,7 +48,8 @@ async fn slow_heads_and_silent_clients_are_cut_off() {
 async fn slow_bodies_are_cut_off() {
     let w = World::with(EdgeConfig { body_timeout_ms: 200, ..unlimited() }).await;
     let mut slow = TcpStream::connect(w.address).await.unwrap();
-    let head = "POST /v1/books/b1:pay HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    let head =
+        "POST /v1/books/b1:pay HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     slow.write_all(head.as_bytes()).await.unwrap();
     let answer = until_closed(&mut slow).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("BODY_TIMEOUT"), "{answer}");

@@ -15,7 +15,10 @@ async fn server(tasks: &mut JoinSet<()>) -> String {
     let address = listener.local_addr().unwrap();
     let set = descriptor_bytes();
     tasks.spawn(async move {
-        let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(&set).build_v1().unwrap();
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(&set)
+            .build_v1()
+            .unwrap();
         let server = Server::builder().add_service(Library::default()).add_service(reflection);
         server.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap();
     });

@@ -56,19 +56,22 @@ async fn each_message_is_sent_as_it_comes() {
         let mut stream = sent(client.get(url).header("accept", "application/x-ndjson")).await.bytes_stream();
         let mut text = String::new();
         while text.lines().count() < 2 {
-            let chunk = tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("a message, before the end");
+            let chunk =
+                tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("a message, before the end");
             text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
         }
     }
     let seen = w.seen.clone();
-    eventually("the streams that their clients left are cancelled", || seen.cancelled.load(Ordering::SeqCst) == 2).await;
+    eventually("the streams that their clients left are cancelled", || seen.cancelled.load(Ordering::SeqCst) == 2)
+        .await;
 }
 
 #[tokio::test]
 async fn quiet_event_streams_are_kept_open_until_their_deadline() {
     let config = gateway::EdgeConfig { sse_keep_alive_ms: 50, ..crate::world::unlimited() };
     let w = World::with(config).await;
-    let watch = w.get("/v1/books:watch?hang=true").header("accept", "text/event-stream").header("x-request-timeout", "0.4");
+    let watch =
+        w.get("/v1/books:watch?hang=true").header("accept", "text/event-stream").header("x-request-timeout", "0.4");
     let text = sent(watch).await.text().await.unwrap();
     assert!(text.matches(": still here\n\n").count() >= 3, "{text}");
     assert!(text.contains("event: error") && text.contains("\"code\":4"), "{text}");

@@ -146,7 +146,8 @@ pub async fn refusal(request: RequestBuilder, status: u16, code: i64) -> String 
     let (got, body) = json_of(request).await;
     assert_eq!((got, body["code"].as_i64()), (status, Some(code)), "{body}");
     assert!(!body["message"].as_str().unwrap().is_empty(), "{body}");
-    let info = body["details"].as_array().unwrap().iter().find(|d| d["@type"] == "type.googleapis.com/google.rpc.ErrorInfo");
+    let info =
+        body["details"].as_array().unwrap().iter().find(|d| d["@type"] == "type.googleapis.com/google.rpc.ErrorInfo");
     info.and_then(|i| i["reason"].as_str()).unwrap_or_default().to_owned()
 }
 

@@ -260,15 +260,17 @@ impl Cache {
     /// from what it let pass itself.
     pub async fn take(&self, key: &str, limit: u64, window: Duration) -> Taken {
         let (s, key) = (self.shared(), self.key(key));
-        if let Some(redis) = &s.redis
-            && let Some(taken) = redis.take(&key, limit, window).await
-        {
-            if taken.allowed {
-                s.windows.note(&key, window).await;
+        // This process's own count comes first, so that answers of Redis that get lost can't lift the limit.
+        let here = s.windows.take(&key, limit, window).await;
+        let (Some(redis), true) = (&s.redis, here.allowed) else { return here };
+        match redis.take(&key, limit, window).await {
+            Some(taken) if taken.allowed => taken,
+            Some(refused) => {
+                s.windows.give_back(&key, window).await;
+                refused
             }
-            return taken;
+            None => here,
         }
-        s.windows.take(&key, limit, window).await
     }
 
     /// Counts that are collected in memory and drained by one job, such as views.

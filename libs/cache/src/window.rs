@@ -4,9 +4,10 @@
 //! window still covers. Never more than `limit` in a fresh window, and no double burst at its edge.
 
 use crate::memory::Local;
+use jangteo_core::{Clock, SystemClock};
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Bounds what an attacker with many addresses can make this process remember.
@@ -63,12 +64,11 @@ impl Slots {
 pub(crate) struct Windows {
     slots: Local<Arc<Mutex<Slots>>>,
     sums: Local<Arc<Mutex<i64>>>,
-    begun: Instant,
 }
 
 impl Windows {
     pub fn new() -> Self {
-        Windows { slots: Local::new(BYTES, |_| 64), sums: Local::new(BYTES, |_| 64), begun: Instant::now() }
+        Windows { slots: Local::new(BYTES, |_| 64), sums: Local::new(BYTES, |_| 64) }
     }
 
     async fn with<R>(&self, key: &str, window: Duration, f: impl FnOnce(&mut Slots, u64, u64) -> R) -> R {
@@ -79,7 +79,8 @@ impl Windows {
             Some(slots) => slots,
             None => self.slots.get_or(&key, window * 2, Arc::default).await,
         };
-        let at = self.begun.elapsed().as_millis() as u64;
+        // Slots begin when those of Redis do.
+        let at = SystemClock.now().timestamp_millis().unsigned_abs();
         let (out, fresh) = {
             let mut s = slots.lock().expect("no holder panics");
             let before = s.slot;
@@ -96,11 +97,11 @@ impl Windows {
         self.with(key, window, |s, at, ms| s.take(at, limit, ms)).await
     }
 
-    /// Redis let one pass.
-    pub async fn note(&self, key: &str, window: Duration) {
+    /// One that was let pass here didn't pass after all.
+    pub async fn give_back(&self, key: &str, window: Duration) {
         self.with(key, window, |s, at, ms| {
             s.roll(at, ms);
-            s.now += 1;
+            s.now = s.now.saturating_sub(1);
         })
         .await;
     }

@@ -19,10 +19,14 @@ use std::{
 
 const TTL: Duration = Duration::from_secs(60);
 
-/// A cache on `redis`, under keys of its own.
+/// A cache on `redis`, under keys of its own. Patient: a busy machine is no fault of Redis.
 fn open(redis: Option<&str>, prefix: &str) -> Cache {
-    let cfg = CacheConfig { redis: redis.map(str::to_owned), prefix: prefix.into(), ..CacheConfig::default() };
-    Cache::new(&cfg).unwrap()
+    open_with(redis, prefix, 2_000)
+}
+
+fn open_with(redis: Option<&str>, prefix: &str, timeout_ms: u64) -> Cache {
+    let (redis, prefix) = (redis.map(str::to_owned), prefix.to_owned());
+    Cache::new(&CacheConfig { redis, prefix, timeout_ms, ..CacheConfig::default() }).unwrap()
 }
 
 /// A prefix that no other test and no other run has.

@@ -15,7 +15,7 @@ mod register;
 mod role;
 #[path = "it/session.rs"]
 mod session;
-#[path = "it/world.rs"]
-mod world;
 #[path = "it/whole.rs"]
 mod whole;
+#[path = "it/world.rs"]
+mod world;

@@ -5,7 +5,10 @@ use bus::{Position, Replay, Stop};
 use clap::Subcommand;
 use jangteo_core::{Error, Page, Result, SystemClock, from_micros};
 use kit::{Config, Entry, Market, telemetry};
-use std::sync::Arc;
+use std::{
+    io::{ErrorKind, Write},
+    sync::Arc,
+};
 
 #[derive(Subcommand)]
 pub enum Events {
@@ -119,6 +122,10 @@ fn position(text: &str) -> Result<Position> {
 }
 
 pub fn openapi(config: Config) -> Result<()> {
-    println!("{}", crate::serve::openapi(&config)?);
-    Ok(())
+    let text = crate::serve::openapi(&config)?;
+    match writeln!(std::io::stdout(), "{text}") {
+        // Whoever reads has read enough.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(Error::internal),
+    }
 }

@@ -1,6 +1,6 @@
 //! Redis killed, frozen, emptied, put back from an old snapshot: slower, never wrong.
 
-use crate::{Row, TTL, fresh, open, until, up};
+use crate::{Row, TTL, fresh, open_with, until, up};
 use cache::Cache;
 use fred::prelude::*;
 use jangteo_core::Code;
@@ -12,7 +12,7 @@ const BOUND: Duration = Duration::from_millis(150);
 
 async fn pair(redis: &RedisServer) -> (Cache, Cache) {
     let prefix = fresh();
-    let (a, b) = (open(Some(&redis.url()), &prefix), open(Some(&redis.url()), &prefix));
+    let (a, b) = (open_with(Some(&redis.url()), &prefix, 40), open_with(Some(&redis.url()), &prefix, 40));
     up(&a).await;
     up(&b).await;
     (a, b)
@@ -76,7 +76,7 @@ async fn killed_in_the_middle() {
 async fn away_from_the_start() {
     let mut redis = RedisServer::start().await;
     redis.kill9();
-    let cache = timely(async { open(Some(&redis.url()), "x") }).await;
+    let cache = timely(async { open_with(Some(&redis.url()), "x", 40) }).await;
     let row = Row::new(1);
     for v in 2..20 {
         assert_eq!(timely(row.get(&cache)).await.unwrap(), v - 1);

@@ -41,6 +41,24 @@ async fn registering_a_taken_address_tells_its_owner_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn registering_a_taken_address_takes_as_long() {
+    let w = World::new().await;
+    w.register("taken@b.kr", PASSWORD).await.unwrap();
+    let (mut taken, mut free) = (Vec::new(), Vec::new());
+    for n in 0..15 {
+        for (email, times) in [("taken@b.kr".to_owned(), &mut taken), (format!("free{n}@b.kr"), &mut free)] {
+            let start = std::time::Instant::now();
+            w.register(&email, PASSWORD).await.unwrap();
+            times.push(start.elapsed());
+        }
+    }
+    taken.sort_unstable();
+    free.sort_unstable();
+    let ratio = taken[7].as_secs_f64() / free[7].as_secs_f64();
+    assert!((0.5..2.0).contains(&ratio), "a taken address took {ratio} times as long as a free one");
+}
+
+#[tokio::test]
 async fn a_burst_of_registrations_opens_one_account() {
     registrations_race(&World::new().await).await;
 }

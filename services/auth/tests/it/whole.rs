@@ -67,7 +67,8 @@ async fn the_whole_service() {
     assert_eq!(list(&client, &here.access_token).await.unwrap().sessions.len(), 2);
     let nobody = client.list_sessions(&call(None), pb::ListSessionsRequest::default()).await;
     assert_eq!(nobody.unwrap_err().code(), Code::Unauthenticated);
-    let seller = pb::GrantRoleRequest { user_id: here.user_id.clone(), role: Role::Seller as i32, ..Default::default() };
+    let seller =
+        pb::GrantRoleRequest { user_id: here.user_id.clone(), role: Role::Seller as i32, ..Default::default() };
     let denied = client.grant_role(&call(Some(&here.access_token)), seller.clone()).await;
     assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
     client.grant_role(&call(Some(&boss.access_token)), seller).await.unwrap();

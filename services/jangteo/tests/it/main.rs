@@ -9,6 +9,7 @@ mod scenarios;
 mod secrets;
 mod sessions;
 mod stores;
+mod traces;
 mod world;
 
 #[path = "../../src/services.rs"]
