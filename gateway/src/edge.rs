@@ -5,6 +5,7 @@ use crate::{
     admit::Quota,
     client::{self, Forward, Peer},
     config::EdgeConfig,
+    connect,
     cors::{self, Cors},
     grpc,
     negotiate::{self, Speech},
@@ -193,6 +194,9 @@ impl Inner {
             Speech::Web { text } => return grpc::answer(self, &site, visit, parts, body, Some(text)).await,
             Speech::Rest => {}
         }
+        if let Some(method) = connect::method(&site, parts) {
+            return connect::answer(self, &site, visit, parts, body, method).await;
+        }
         let answer = match parts.uri.path_and_query() {
             Some(p) if p.as_str().len() > self.config.max_uri_bytes => Err(self.long_uri()),
             _ if cors::is_preflight(&parts.headers) && parts.method == http::Method::OPTIONS => {
@@ -248,10 +252,14 @@ impl Inner {
     /// How long a call may take: what the client asks, and never longer than the policy.
     pub fn timeout(&self, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
         let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or(""));
-        let asked = match (text(names::TIMEOUT), text("x-request-timeout")) {
-            (Some(t), _) => Some(names::parse_timeout(t).ok_or_else(|| bad_timeout(names::TIMEOUT))?),
-            (None, Some(t)) => Some(parse_timeout(t).ok_or_else(|| bad_timeout("x-request-timeout"))?),
-            (None, None) => None,
+        let asked = if let Some(t) = text(names::TIMEOUT) {
+            Some(names::parse_timeout(t).ok_or_else(|| bad_timeout(names::TIMEOUT))?)
+        } else if let Some(t) = text("x-request-timeout") {
+            Some(parse_timeout(t).ok_or_else(|| bad_timeout("x-request-timeout"))?)
+        } else if let Some(t) = text("connect-timeout-ms") {
+            Some(parse_timeout(&format!("{t}ms")).ok_or_else(|| bad_timeout("connect-timeout-ms"))?)
+        } else {
+            None
         };
         let unsaid = !endpoint.policy.streaming && endpoint.policy.timeout.is_none();
         let own = unsaid.then(|| crate::config::millis(self.config.default_timeout_ms));

@@ -47,7 +47,8 @@ enum Encoding {
 
 impl Frames {
     pub fn new(body: Body, headers: &HeaderMap, limit: usize) -> Frames {
-        let encoding = match headers.get(ENCODING).map(|v| v.to_str().unwrap_or("?")) {
+        let named = headers.get(ENCODING).or_else(|| headers.get("connect-content-encoding"));
+        let encoding = match named.map(|v| v.to_str().unwrap_or("?")) {
             None | Some("identity") => None,
             Some("gzip") => Some(Encoding::Gzip),
             Some(other) => Some(Encoding::Other(other.to_owned())),
@@ -159,6 +160,18 @@ pub(crate) type Refusal = Arc<OnceLock<Problem>>;
 pub(crate) struct Checked {
     pub frames: Frames,
     pub refusal: Refusal,
+    /// The messages come as JSON of this method's requests.
+    pub json: Option<Arc<transcode::Method>>,
+}
+
+impl Checked {
+    fn message(&self, frame: Bytes) -> Result<Bytes, Problem> {
+        let Some(method) = &self.json else { return Ok(frame) };
+        let mut out = open();
+        method.request(&frame[HEAD..], &mut out)?;
+        close(&mut out, 0);
+        Ok(out.into())
+    }
 }
 
 impl http_body::Body for Checked {
@@ -166,7 +179,8 @@ impl http_body::Body for Checked {
     type Error = tonic::Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
-        Poll::Ready(match ready!(self.frames.poll_frame(cx)) {
+        let next = ready!(self.frames.poll_frame(cx));
+        Poll::Ready(match next.map(|frame| frame.and_then(|f| self.message(f))) {
             None => None,
             Some(Ok(frame)) => Some(Ok(Frame::data(frame))),
             Some(Err(problem)) => {

@@ -72,7 +72,7 @@ async fn pass(
     let refusal = Refusal::default();
     let frames = Frames::new(body, &parts.headers, edge.config.max_body_bytes);
     let body = if endpoint.client_streaming {
-        Body::new(Checked { frames, refusal: refusal.clone() })
+        Body::new(Checked { frames, refusal: refusal.clone(), json: None })
     } else {
         Body::new(Full::new(only(edge, visit, frames).await?))
     };
@@ -98,7 +98,7 @@ async fn pass(
 }
 
 /// The one message of a call that has no stream of requests.
-async fn only(edge: &Inner, visit: &mut Visit, mut frames: Frames) -> Result<Bytes, Problem> {
+pub(crate) async fn only(edge: &Inner, visit: &mut Visit, mut frames: Frames) -> Result<Bytes, Problem> {
     let within = crate::config::millis(edge.config.body_timeout_ms);
     let read = async {
         let first = frames.next().await.transpose()?;

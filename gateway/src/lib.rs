@@ -1,14 +1,15 @@
-//! The edge: REST and JSON, server-sent events, gRPC-Web and plain gRPC in; gRPC out.
+//! The edge: REST and JSON, server-sent events, gRPC-Web, Connect and plain gRPC in; gRPC out.
 //!
 //! It knows no service. Routes, types, policies and the API page all come from descriptors
 //! ([`Site`]), and a channel per service leads to whoever answers, in this process or far away.
-//! One request runs through: `edge` (who, whence, what is said of it), `rest` or `grpc` (the
-//! protocol), `admit` (token, limits, policy), `upstream` (the call), and `problem` when it fails.
+//! One request runs through: `edge` (who, whence, what is said of it), `rest`, `grpc` or `connect`
+//! (the protocol), `admit` (token, limits, policy), `upstream` (the call), and `problem` when it fails.
 
 mod admit;
 mod body;
 mod client;
 mod config;
+mod connect;
 mod cors;
 mod edge;
 mod frames;

@@ -1,6 +1,7 @@
 //! The one shape of a failure: `google.rpc.Status`, whether the edge refused or a service did.
 //! <https://google.aip.dev/193>, <https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto>
 
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use jangteo_core::{Code, Error};
@@ -88,11 +89,38 @@ impl Problem {
             if before > start {
                 out.push(b',');
             }
-            let known = types.any_to_json(&any.type_url, &any.value, out).is_ok()
-                || STANDARD.as_ref().is_some_and(|t| t.any_to_json(&any.type_url, &any.value, out).is_ok());
-            if !known {
+            if !write_detail(types, any, out) {
                 out.truncate(before);
             }
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    /// The same in the words of Connect, whose details are base64 beside a readable form.
+    pub fn write_connect(&self, types: &Types, out: &mut Vec<u8>) {
+        let status = &self.0.status;
+        let name = match self.code() {
+            Code::Cancelled => "canceled".to_owned(),
+            code => code.name().to_lowercase(),
+        };
+        out.extend_from_slice(format!("{{\"code\":\"{name}\",\"message\":").as_bytes());
+        write_json_string(&status.message, out);
+        out.extend_from_slice(b",\"details\":[");
+        for (i, any) in status.details.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            let name = any.type_url.rsplit('/').next().unwrap_or_default();
+            out.extend_from_slice(b"{\"type\":");
+            write_json_string(name, out);
+            let value = BASE64_STANDARD_NO_PAD.encode(&any.value);
+            out.extend_from_slice(format!(",\"value\":\"{value}\"").as_bytes());
+            let before = out.len();
+            out.extend_from_slice(b",\"debug\":");
+            if !write_detail(types, any, out) {
+                out.truncate(before);
+            }
+            out.push(b'}');
         }
         out.extend_from_slice(b"]}");
     }
@@ -215,6 +243,12 @@ static STANDARD: LazyLock<Option<Types>> = LazyLock::new(|| {
     let loaded = Types::load(proto::pool(), transcode::Options::default());
     loaded.inspect_err(|error| tracing::error!(%error, "the standard error details can't be read")).ok()
 });
+
+/// False when nobody knows the type, or the bytes are none of it.
+fn write_detail(types: &Types, any: &Any, out: &mut Vec<u8>) -> bool {
+    types.any_to_json(&any.type_url, &any.value, out).is_ok()
+        || STANDARD.as_ref().is_some_and(|t| t.any_to_json(&any.type_url, &any.value, out).is_ok())
+}
 
 /// The detail, if it is of that type.
 fn read<M: Message + Default>(any: &Any, name: &str) -> Option<M> {

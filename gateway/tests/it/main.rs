@@ -1,5 +1,6 @@
 //! The edge through real sockets, before a server that misbehaves on request.
 
+mod connect;
 mod grpc;
 mod guard;
 mod library;
@@ -8,4 +9,5 @@ mod rest;
 mod sockets;
 mod standalone;
 mod streams;
+mod told;
 mod world;

@@ -1,8 +1,8 @@
 //! REST and JSON: routes, bodies, answers, failures.
 
-use crate::world::{World, json_of, refusal, sent};
+use crate::world::{World, json_of, pool, refusal, sent};
 use flate2::{Compression, write::GzEncoder};
-use gateway::EdgeConfig;
+use gateway::{EdgeConfig, Site, Upstreams};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -227,4 +227,34 @@ async fn a_handler_can_be_driven_without_a_socket() {
     let request = http::Request::get("/v1/books/b1").body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
     let response = w.edge.handle(request).await;
     assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn descriptors_are_swapped_while_running() {
+    let w = World::new().await;
+    assert_eq!(sent(w.get("/v1/books/b1")).await.status(), 200);
+    let endless = sent(w.get("/v1/books:watch?count=3&delayMs=100")).await;
+    w.edge.swap(Site::load(&pool(), &Upstreams::new(), transcode::Options::default()).unwrap());
+    assert_eq!(refusal(w.get("/v1/books/b1"), 404, 5).await, "ROUTE_NOT_FOUND");
+    assert_eq!(endless.json::<Vec<Value>>().await.unwrap().len(), 3, "what was under way ends on the old ones");
+}
+
+/// The market's own descriptors: every route loads, and the document holds them all.
+#[tokio::test]
+async fn the_market_is_served_and_described() {
+    let pool = proto::pool();
+    let nobody = tower::service_fn(|_: http::Request<tonic::body::Body>| async {
+        Ok(tonic::Status::unavailable("nobody").into_http())
+    });
+    let ours = pool.services().filter(|s| s.package_name().starts_with("jangteo."));
+    let upstreams: Upstreams = ours.map(|s| (s.full_name().to_owned(), proto::Channel::new(nobody))).collect();
+    assert!(!upstreams.is_empty());
+    let site = Site::load(pool, &upstreams, transcode::Options::default()).unwrap();
+    let w = World::new().await;
+    w.edge.swap(site);
+    let (status, doc) = json_of(w.get("/openapi.json")).await;
+    assert_eq!(status, 200);
+    for path in doc["paths"].as_object().unwrap().keys() {
+        assert!(path.starts_with("/v1/") || path.starts_with("/.well-known/"), "{path}");
+    }
 }

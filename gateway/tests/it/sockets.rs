@@ -104,3 +104,25 @@ async fn the_drain_ends_in_time() {
     timeout(Duration::from_secs(3), w.stop()).await.expect("cuts off what does not end");
     assert!(endless.bytes().await.is_err());
 }
+
+#[tokio::test]
+async fn odd_request_lines_are_answered() {
+    let w = World::new().await;
+    for (line, status) in [
+        ("OPTIONS * HTTP/1.1", "204"),
+        ("GET http://elsewhere.example/v1/books/b1 HTTP/1.1", "200"),
+        ("CONNECT elsewhere.example:443 HTTP/1.1", "404"),
+        ("TRACE /v1/books/b1 HTTP/1.1", "405"),
+        ("BREW /v1/books/b1 HTTP/1.1", "405"),
+        ("GET /v1//books/b1 HTTP/1.1", "404"),
+        ("GET /v1/books/ HTTP/1.1", "404"),
+        ("GET /v1/books/../internal/b1 HTTP/1.1", "404"),
+        ("GET /v1/books/%2e%2e HTTP/1.1", "200"),
+        ("GET no-slash HTTP/1.1", "400"),
+    ] {
+        let mut socket = TcpStream::connect(w.address).await.unwrap();
+        socket.write_all(format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = until_closed(&mut socket).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{line}: {answer}");
+    }
+}

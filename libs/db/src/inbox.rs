@@ -2,7 +2,7 @@
 
 use jangteo_core::{Call, Result};
 use proto::jangteo::event::v1::Envelope;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::{Db, DbResult, Tx, sql};
 
@@ -87,6 +87,28 @@ impl Db {
         Ok(())
     }
 
+    /// The same, and never backwards.
+    pub async fn advance_cursor(&self, consumer: &str, source: &str, seq: i64) -> Result<()> {
+        self.system(advance(self.backend(), consumer, source, seq)).await?;
+        Ok(())
+    }
+
+    /// Lets an aggregate of which the consumer has seen nothing begin with `env`: its earlier events are gone
+    /// from where the consumer reads, or it begins with a snapshot of them.
+    pub async fn begin_at(&self, consumer: &str, env: &Envelope) -> Result<()> {
+        let insert = "INSERT INTO inbox (consumer, source, aggregate, aggregate_id, version) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (consumer, source, aggregate, aggregate_id) DO NOTHING";
+        let values = [
+            consumer.into(),
+            env.source.as_str().into(),
+            env.aggregate.as_str().into(),
+            env.aggregate_id.as_str().into(),
+            (env.version - 1).into(),
+        ];
+        self.system(sql::statement(self.backend(), insert, values)).await?;
+        Ok(())
+    }
+
     /// Forgets what the consumer has seen, so that a replay from the start builds its projection again.
     pub async fn reset_consumer(&self, consumer: &str) -> Result<()> {
         let cx = Call::system(self.service(), "reset-consumer", jangteo_core::from_micros(0));
@@ -130,9 +152,12 @@ async fn place<C: ConnectionTrait>(conn: &C, consumer: &str, env: &Envelope) -> 
 
 /// Only forwards: a redelivery must not make the consumer read everything again.
 pub(crate) async fn move_cursor(tx: &Tx, consumer: &str, source: &str, seq: i64) -> Result<()> {
+    tx.execute_raw(advance(tx.get_database_backend(), consumer, source, seq)).await.db()?;
+    Ok(())
+}
+
+fn advance(backend: DbBackend, consumer: &str, source: &str, seq: i64) -> Statement {
     let upsert = "INSERT INTO consumer_cursor (consumer, source, seq) VALUES ($1, $2, $3) \
          ON CONFLICT (consumer, source) DO UPDATE SET seq = excluded.seq WHERE consumer_cursor.seq < excluded.seq";
-    let values = [consumer.into(), source.into(), seq.into()];
-    tx.execute_raw(sql::statement(tx.get_database_backend(), upsert, values)).await.db()?;
-    Ok(())
+    sql::statement(backend, upsert, [consumer.into(), source.into(), seq.into()])
 }

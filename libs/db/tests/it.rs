@@ -50,7 +50,7 @@ both! {
     leases: one_holder_at_a_time, epoch_fences_the_former_holder, fence_holds_until_the_commit, renewing_keeps_and_releasing_frees;
     inbox:
         effects_happen_once_and_in_order, failing_effect_is_not_noted, parallel_deliveries_have_one_effect, cursor_moves_with_the_effect,
-        reset_starts_again, dead_letters_stand_aside_and_replay_once;
+        an_aggregate_may_begin_late_but_not_again, reset_starts_again, dead_letters_stand_aside_and_replay_once;
     faults: killed_writer_leaves_whole_writes;
     migrations:
         starters_may_come_together, edited_migration_stops_the_start, failed_migration_leaves_nothing, order_is_kept, newer_schema_is_tolerated;

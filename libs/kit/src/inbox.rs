@@ -78,8 +78,12 @@ fn translate(a: db::Applied) -> Applied {
 impl bus::Inbox for Inbox {
     async fn deliver(&self, d: &Delivery) -> Result<Applied> {
         // Before the handler makes its calls; the transaction checks again.
-        if let Some(known) = self.db.peek(&self.consumer, &d.envelope).await? {
-            return Ok(translate(known));
+        match self.db.peek(&self.consumer, &d.envelope).await? {
+            Some(db::Applied::Gap { expected: 1 }) if d.accept_gap => {
+                self.db.begin_at(&self.consumer, &d.envelope).await?;
+            }
+            Some(known) => return Ok(translate(known)),
+            None => {}
         }
         self.dispatch(&d.envelope, d.cursor, false).await
     }
@@ -102,7 +106,7 @@ impl bus::Inbox for Inbox {
     }
 
     async fn advance(&self, cursor: i64) -> Result<()> {
-        self.db.set_cursor(&self.consumer, self.source, cursor).await
+        self.db.advance_cursor(&self.consumer, self.source, cursor).await
     }
 }
 

@@ -16,8 +16,8 @@ use std::{
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result {
-    let out = PathBuf::from(env::var("OUT_DIR")?);
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    let out = told("OUT_DIR")?;
+    let root = told("CARGO_MANIFEST_DIR")?.join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     println!("cargo:rerun-if-changed=build");
 
@@ -57,7 +57,7 @@ fn main() -> Result {
 /// The same for `tests/rules.proto`, which holds every kind of rule and is no part of the market.
 fn for_tests(root: &Path, out: &Path) -> Result {
     fs::create_dir_all(out)?;
-    let tests = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("tests");
+    let tests = told("CARGO_MANIFEST_DIR")?.join("tests");
     println!("cargo:rerun-if-changed={}", tests.join("rules.proto").display());
     let mut compiler = protox::Compiler::new([&tests, root])?;
     compiler.include_imports(true).open_file("rules.proto")?;
@@ -70,6 +70,12 @@ fn for_tests(root: &Path, out: &Path) -> Result {
     config.compile_fds(set)?;
     fs::write(out.join("impls.rs"), rules::generate(&pool)? + &redact::generate(&pool)?)?;
     Ok(())
+}
+
+/// A directory that cargo tells of.
+#[expect(clippy::disallowed_methods, reason = "cargo speaks to a build script through the environment alone")]
+fn told(name: &str) -> Result<PathBuf> {
+    Ok(env::var(name)?.into())
 }
 
 fn find_protos(dir: &Path, root: &Path, files: &mut Vec<PathBuf>) -> Result {

@@ -57,13 +57,14 @@ pub fn pool() -> &'static prost_reflect::DescriptorPool {
 }
 
 mod generated {
-    #![expect(clippy::all, reason = "written by prost and by build/")]
+    #![expect(clippy::all, clippy::allow_attributes, reason = "written by prost, by tonic and by build/")]
     #![expect(rustdoc::all, reason = "comments are written for the proto's reader")]
     include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 }
 pub use generated::{google, jangteo};
 
 mod impls {
+    #![expect(clippy::all, reason = "written by build/")]
     use crate::rules::{self, Checked, Path};
     use jangteo_core::Violation;
     include!(concat!(env!("OUT_DIR"), "/impls.rs"));

@@ -108,7 +108,6 @@ pub fn size(p: &Path<'_>, len: u64, min: u64, max: u64, out: &mut Vec<Violation>
 pub struct Pattern(&'static str, LazyLock<Regex, fn() -> Regex>);
 
 impl Pattern {
-    #[expect(clippy::new_without_default, reason = "a pattern has no default")]
     pub const fn new(source: &'static str, compile: fn() -> Regex) -> Self {
         Pattern(source, LazyLock::new(compile))
     }

@@ -85,6 +85,9 @@ impl Drop for Watch {
     }
 }
 
+/// What a body gives next.
+type Next = Option<Result<Frame<Bytes>, Status>>;
+
 pub(crate) struct WatchedBody {
     /// Gone when the answer has ended.
     inner: Option<Body>,
@@ -100,7 +103,7 @@ impl WatchedBody {
     }
 
     /// Ends the answer with an error of ours in the trailers.
-    fn end(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn end(&mut self, status: Status) -> Poll<Next> {
         self.inner = None;
         self.finish(status.code() as i32);
         let mut trailers = HeaderMap::new();
@@ -117,7 +120,7 @@ impl WatchedBody {
         }
     }
 
-    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Result<Poll<Option<Result<Frame<Bytes>, Status>>>, Error> {
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Result<Poll<Next>, Error> {
         let Some(inner) = &mut self.inner else { return Ok(Poll::Ready(None)) };
         let _entered = self.watch.as_ref().map(|w| w.span.enter());
         catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(cx))).map_err(|panic| {
@@ -132,7 +135,7 @@ impl http_body::Body for WatchedBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next> {
         let this = &mut *self;
         let frame = match this.poll_inner(cx) {
             Ok(Poll::Ready(frame)) => frame,
@@ -181,7 +184,7 @@ impl http_body::Body for Incoming {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next> {
         match Pin::new(&mut self.0).poll_frame(cx) {
             Poll::Ready(Some(Err(e))) if e.code() == tonic::Code::Cancelled => Poll::Pending,
             polled => polled,

@@ -298,6 +298,7 @@ fn http_body(wire: &[u8]) -> Result<HttpBody<'_>> {
             _ => cursor.skip(number, wire_type)?,
         }
     }
-    let content_type = std::str::from_utf8(content_type).map_err(|_| Error::wire("a content type that is not UTF-8"))?;
+    let content_type =
+        std::str::from_utf8(content_type).map_err(|_| Error::wire("a content type that is not UTF-8"))?;
     Ok(HttpBody { content_type: Cow::Borrowed(content_type), data: Cow::Borrowed(data) })
 }

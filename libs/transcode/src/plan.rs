@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 
-use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Described, MessageDescriptor};
+use prost_reflect::{
+    Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Described, MessageDescriptor,
+};
 
 use crate::error::{Error, Kind, LoadError, Place, Result};
 use crate::json_to_wire::Writer;
@@ -373,8 +375,8 @@ fn subscript_len(text: &str) -> usize {
 
 fn plan_enum(described: &EnumDescriptor) -> Enum {
     let mut values: Vec<(i32, Box<[u8]>)> = Vec::new();
-    for value in described.values() {
-        // Of aliases the first declared is printed.
+    // In the order of the declaration: of aliases the first is printed.
+    for value in &described.enum_descriptor_proto().value {
         if values.iter().all(|(n, _)| *n != value.number()) {
             let mut name = Vec::new();
             text::write_string(value.name(), &mut name);
@@ -420,7 +422,8 @@ impl Load<'_> {
                 return Err(LoadError::new(name, format!("field {number} is not as in google/protobuf")));
             }
         }
-        if form == Form::Wrapper && described.get_field(1).is_none_or(|f| f.is_list() || f.kind().as_message().is_some())
+        if form == Form::Wrapper
+            && described.get_field(1).is_none_or(|f| f.is_list() || f.kind().as_message().is_some())
         {
             return Err(LoadError::new(name, "field 1 is not as in google/protobuf"));
         }
@@ -509,9 +512,7 @@ impl Load<'_> {
             Described::Bool => Type::Bool,
             Described::String => Type::String,
             Described::Bytes => Type::Bytes,
-            Described::Enum(e) => {
-                Type::Enum(*self.enum_ids.get(e.full_name()).ok_or_else(|| unknown(e.full_name()))?)
-            }
+            Described::Enum(e) => Type::Enum(*self.enum_ids.get(e.full_name()).ok_or_else(|| unknown(e.full_name()))?),
             Described::Message(m) => {
                 let id = *self.ids.get(m.full_name()).ok_or_else(|| unknown(m.full_name()))?;
                 if group { Type::Group(id) } else { Type::Message(id) }

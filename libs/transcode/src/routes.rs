@@ -129,12 +129,7 @@ impl Routes {
 
     /// Visits the nodes where the path may end, the most specific first, until one answers. `rest`: what is left of
     /// the path after a slash; none at its end.
-    fn walk<'r, T>(
-        &'r self,
-        at: u32,
-        rest: Option<&str>,
-        visit: &mut impl FnMut(&'r Node) -> Option<T>,
-    ) -> Option<T> {
+    fn walk<'r, T>(&'r self, at: u32, rest: Option<&str>, visit: &mut impl FnMut(&'r Node) -> Option<T>) -> Option<T> {
         let node = &self.nodes[at as usize];
         let Some(rest) = rest else {
             return visit(node).or_else(|| node.any.and_then(|any| visit(&self.nodes[any as usize])));
@@ -156,12 +151,7 @@ impl Routes {
     }
 
     /// One segment by a literal or by `*`.
-    fn step<'r, T>(
-        &'r self,
-        node: &'r Node,
-        rest: &str,
-        visit: &mut impl FnMut(&'r Node) -> Option<T>,
-    ) -> Option<T> {
+    fn step<'r, T>(&'r self, node: &'r Node, rest: &str, visit: &mut impl FnMut(&'r Node) -> Option<T>) -> Option<T> {
         let (segment, tail) = match memchr::memchr(b'/', rest.as_bytes()) {
             Some(at) => (&rest[..at], Some(&rest[at + 1..])),
             None => (rest, None),

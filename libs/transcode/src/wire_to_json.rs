@@ -9,8 +9,8 @@ mod tidy;
 
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Field, Form, Message, MessageId, Seen, Shape, Type, Types};
-use crate::wire::{self, Cursor};
 use crate::text;
+use crate::wire::{self, Cursor};
 
 pub(crate) struct Reader<'t, 'o> {
     types: &'t Types,
@@ -267,16 +267,7 @@ impl<'t, 'o> Reader<'t, 'o> {
                 Some(mut cursor) => self.value(value, 2, &mut cursor),
                 None => self.default(value),
             };
-            if let Err(error) = result {
-                let mut name = Vec::new();
-                std::mem::swap(self.out, &mut name);
-                let shown = self.key(key, entry).map(|()| String::from_utf8_lossy(self.out).into_owned());
-                std::mem::swap(self.out, &mut name);
-                return Err(match shown {
-                    Ok(shown) => error.in_key(shown.trim_matches('"')),
-                    Err(_) => error,
-                });
-            }
+            result.map_err(|error| error.in_key(&entry.name(key)))?;
         }
         self.out.push(b'}');
         Ok(true)

@@ -39,8 +39,8 @@ impl Api for Catalog {
     async fn get_product(&self, cx: Call, req: wire::GetProductRequest) -> Result<wire::Product> {
         let mut product = self.product(&req.product_id).await?;
         let counts = self.counts(&req.product_id).await?;
-        product.like_count = store::product::small(counts.likes);
-        product.view_count = store::product::small(counts.views);
+        product.like_count = Some(store::product::small(counts.likes));
+        product.view_count = Some(store::product::small(counts.views));
         if let Ok(user) = cx.user_id() {
             let db = self.db_of(&req.product_id)?;
             product.liked = Some(store::like::exists(db.primary(), &req.product_id, user).await?);
@@ -103,7 +103,7 @@ impl Api for Catalog {
                 return Err(refused(id, delta, store::product::find(&tx, id).await?.state()?.stock));
             };
             let row = row.into_wire()?;
-            let event = wire::ProductStockChanged { product_id: id.clone(), delta, stock: row.stock };
+            let event = wire::ProductStockChanged { product_id: id.clone(), delta, stock: row.stock() };
             tx.append(id, version(&row) - 1, &[event]).await?;
             self.evict_after(&tx, &row);
             Ok(row)

@@ -95,6 +95,19 @@ pub async fn cursor_moves_with_the_effect(store: Store) {
     assert_eq!(db.cursor("stock", "other").await.unwrap(), 0);
 }
 
+pub async fn an_aggregate_may_begin_late_but_not_again(store: Store) {
+    let db = store.open().await;
+    let (four, five, nine) = (event("a", 4), event("a", 5), event("a", 9));
+    db.begin_at("stock", &four).await.unwrap();
+    assert_eq!(apply(&db, &four, None).await.unwrap(), Applied::Done);
+    db.begin_at("stock", &nine).await.unwrap();
+    assert_eq!(apply(&db, &nine, None).await.unwrap(), Applied::Gap { expected: 5 });
+    assert_eq!(apply(&db, &five, None).await.unwrap(), Applied::Done);
+    db.advance_cursor("stock", "shop", 7).await.unwrap();
+    db.advance_cursor("stock", "shop", 3).await.unwrap();
+    assert_eq!(db.cursor("stock", "shop").await.unwrap(), 7);
+}
+
 pub async fn reset_starts_again(store: Store) {
     let db = store.open().await;
     apply(&db, &event("a", 1), Some(3)).await.unwrap();

@@ -6,12 +6,14 @@ mod rules;
 
 /// Made from `tests/rules.proto` as the real ones are from `proto/`.
 mod generated {
+    #![expect(clippy::all, reason = "written by prost")]
     #![expect(dead_code, reason = "the tests use the half of it")]
     include!(concat!(env!("OUT_DIR"), "/tests/modules.rs"));
 }
 use generated::jangteo;
 
 mod impls {
+    #![expect(clippy::all, reason = "written by build/")]
     use jangteo_core::Violation;
     use proto::rules::{self, Checked, Path};
     include!(concat!(env!("OUT_DIR"), "/tests/impls.rs"));

@@ -56,7 +56,8 @@ impl Binding {
         for ((steps, variable), text) in self.targets.iter().zip(&self.variables).zip(captures) {
             let named = |error: Error| error.of(Place::Path).without_offset().named(&variable.path);
             put_steps(types, plan, steps, text, out).map_err(named)?;
-            if body_end > start && self.body_field.is_none_or(|index| plan.fields[index].slot == plan.fields[steps[0]].slot)
+            if body_end > start
+                && self.body_field.is_none_or(|index| plan.fields[index].slot == plan.fields[steps[0]].slot)
             {
                 let mut value = Vec::new();
                 put_leaf(types, leaf(types, plan, steps), text, &mut value).map_err(named)?;

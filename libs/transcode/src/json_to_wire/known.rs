@@ -18,7 +18,9 @@ impl<'t> Writer<'t, '_> {
             Form::Duration => {
                 self.quoted("a duration such as \"1.5s\"", |text, out| put_time(wkt::parse_duration(text)?, out))
             }
-            Form::FieldMask => self.quoted("a string of field paths", |text, out| put_mask(text, MaskStyle::Camel, out)),
+            Form::FieldMask => {
+                self.quoted("a string of field paths", |text, out| put_mask(text, MaskStyle::Camel, out))
+            }
             Form::Struct => self.struct_(),
             Form::Value => self.any_value(),
             Form::ListValue => self.list(),
@@ -238,7 +240,11 @@ impl<'t> Writer<'t, '_> {
             }
             more = self.scan.more(b'}')?;
         }
-        if found { Ok(()) } else { Err(self.scan.error(Kind::WrongType, "an Any of a well-known type needs \"value\"")) }
+        if found {
+            Ok(())
+        } else {
+            Err(self.scan.error(Kind::WrongType, "an Any of a well-known type needs \"value\""))
+        }
     }
 }
 

@@ -79,13 +79,7 @@ impl<'w> Entry<'w> {
             Some(entry) => Ok(entry),
             None => {
                 let bytes = tidy(plan, bytes)?;
-                let entry = Self {
-                    bytes: Cow::Owned(Vec::new()),
-                    number: 0,
-                    text: (0, 0),
-                    value: None,
-                    live: true,
-                };
+                let entry = Self { bytes: Cow::Owned(Vec::new()), number: 0, text: (0, 0), value: None, live: true };
                 let located = entry.locate(key, value, &bytes)?;
                 let mut entry =
                     located.ok_or_else(|| crate::error::Error::wire("a map entry that cannot be put in order"))?;
@@ -126,6 +120,16 @@ impl<'w> Entry<'w> {
 
     pub(crate) fn value(&self) -> Option<Cursor<'_>> {
         self.value.map(|at| Cursor::new(&self.bytes[at..]))
+    }
+
+    /// The key as text, for errors.
+    pub(crate) fn name(&self, key: Type) -> String {
+        match key {
+            Type::String => String::from_utf8_lossy(self.text()).into_owned(),
+            Type::Bool => (self.number != 0).to_string(),
+            Type::Uint32 | Type::Uint64 | Type::Fixed32 | Type::Fixed64 => self.number.to_string(),
+            _ => (self.number as i64).to_string(),
+        }
     }
 
     fn identity(&self) -> (&[u8], u64) {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use prost_reflect::prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind as Described, MapKey, MessageDescriptor, SerializeOptions, Value};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind as Described, MapKey, MessageDescriptor, SerializeOptions, Value,
+};
 use transcode::Kind;
 
 use crate::json_table::CASES;
@@ -32,7 +34,8 @@ impl Dice {
         v >> (v % 64)
     }
     fn text(&mut self) -> String {
-        let alphabet = ['a', 'Z', '0', '"', '\\', '/', '\n', '\u{1}', '\u{7f}', 'é', '谷', '😁', ' ', '<', '\u{2028}', '_'];
+        let alphabet =
+            ['a', 'Z', '0', '"', '\\', '/', '\n', '\u{1}', '\u{7f}', 'é', '谷', '😁', ' ', '<', '\u{2028}', '_'];
         (0..self.below(20)).map(|_| alphabet[self.below(16) as usize]).collect()
     }
     fn path(&mut self) -> String {
@@ -181,7 +184,7 @@ fn open(message: &DynamicMessage) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn our_json_means_the_message(message in any_message()) {

@@ -47,6 +47,10 @@ fn an_independent_decoder_agrees_with_the_table() {
             Verdict::Same => json,
             Verdict::No(_) => continue,
         };
+        // To prost-reflect minus zero is a default, and an Any has a type.
+        if ["float minus zero is a value", "any list", "any without type or fields"].contains(name) {
+            continue;
+        }
         let wire = to_wire(types(), ALL, json.as_bytes()).unwrap();
         let message = DynamicMessage::decode(all.clone(), wire.as_slice()).unwrap();
         let mut text = Vec::new();
@@ -72,7 +76,11 @@ fn errors_say_where() {
         (r#"{"nope":1}"#, "nope", 1),
         (r#"{"optionalStruct":{"a":[1,{"b":1e999}]}}"#, "optionalStruct.a[1].b", 36),
         (r#"{"optionalAny":{"@type":"a/b.C"}}"#, "optionalAny.@type", 31),
-        (r#"{"optionalAny":{"@type":"a/transcode.test.v1.AllTypes","optionalInt32":""}}"#, "optionalAny.optionalInt32", 73),
+        (
+            r#"{"optionalAny":{"@type":"a/transcode.test.v1.AllTypes","optionalInt32":""}}"#,
+            "optionalAny.optionalInt32",
+            73,
+        ),
         (r#"{"mapInt32Int32":{"1":1,"2":2,"1":3}}"#, r#"mapInt32Int32["1"]"#, 30),
         (r#"{"optionalInt32":1,"optionalInt32":2}"#, "optionalInt32", 19),
         ("[]", "", 0),
@@ -149,12 +157,16 @@ fn unknown_things_can_be_ignored() {
         (r#"{"repeatedNestedEnum":["FOO","NOPE","FOO"]}"#, r#"{"repeatedNestedEnum":["FOO","FOO"]}"#),
         (r#"{"mapStringNestedEnum":{"key":"NOPE"}}"#, "{}"),
         (r#"{"mapStringNestedEnum":{"key1":"FOO","key2":"NOPE"}}"#, r#"{"mapStringNestedEnum":{"key1":"FOO"}}"#),
-        (r#"{"optionalAny":{"x":1,"@type":"a/google.protobuf.Empty","y":{}}}"#, r#"{"optionalAny":{"@type":"a/google.protobuf.Empty"}}"#),
+        (
+            r#"{"optionalAny":{"x":1,"@type":"a/google.protobuf.Empty","y":{}}}"#,
+            r#"{"optionalAny":{"@type":"a/google.protobuf.Empty"}}"#,
+        ),
     ] {
         let wire = to_wire(&lenient, ALL, json.as_bytes()).expect(json);
         assert_eq!(to_json(&lenient, ALL, &wire).unwrap(), want, "{json}");
     }
-    for json in [r#"{"unknown":[1,]}"#, r#"{"unknown":01}"#, r#"{"unknown":"#, r#"{"unknown":{a:1}}"#, r#"{"unknown":nul}"#]
+    for json in
+        [r#"{"unknown":[1,]}"#, r#"{"unknown":01}"#, r#"{"unknown":"#, r#"{"unknown":{a:1}}"#, r#"{"unknown":nul}"#]
     {
         assert_eq!(to_wire(&lenient, ALL, json.as_bytes()).unwrap_err().kind(), Kind::Syntax, "{json}");
     }
@@ -163,7 +175,8 @@ fn unknown_things_can_be_ignored() {
 #[test]
 fn maps_of_many_keys_find_the_one_that_comes_twice() {
     let document = |keys: &[u32]| {
-        let members: Vec<String> = keys.iter().map(|k| format!(r#""{k}":"{}""#, "v".repeat(*k as usize % 300))).collect();
+        let members: Vec<String> =
+            keys.iter().map(|k| format!(r#""{k}":"{}""#, "v".repeat(*k as usize % 300))).collect();
         format!(r#"{{"mapStringString":{{{}}}}}"#, members.join(","))
     };
     let mut keys: Vec<u32> = (0..500).map(|i| i * 7919 % 1009).collect();
@@ -202,7 +215,8 @@ fn defaults_can_be_printed() {
     assert_eq!(value["repeatedInt32"], serde_json::json!([]));
     assert_eq!(value["mapInt32Int32"], serde_json::json!({}));
     assert!(value["optionalNullValue"].is_null() && value.get("optionalNullValue").is_some());
-    for absent in ["optionalNestedMessage", "oneofUint32", "presentInt32", "optionalInt32Wrapper", "optionalTimestamp"] {
+    for absent in ["optionalNestedMessage", "oneofUint32", "presentInt32", "optionalInt32Wrapper", "optionalTimestamp"]
+    {
         assert!(value.get(absent).is_none(), "{absent}");
     }
     let wire = to_wire(&verbose, ALL, json.as_bytes()).unwrap();
@@ -228,7 +242,10 @@ fn groups_and_extensions_of_proto2() {
     let wire = to_wire(types(), legacy, json.as_bytes()).unwrap();
     assert_eq!(to_json(types(), legacy, &wire).unwrap(), json);
     let message = DynamicMessage::decode(pool().get_message_by_name(legacy).unwrap(), wire.as_slice()).unwrap();
-    assert_eq!(message.get_field_by_name("data").unwrap().as_message().unwrap().encode_to_vec(), [0x10, 7, 0x1a, 1, b'x']);
+    assert_eq!(
+        message.get_field_by_name("data").unwrap().as_message().unwrap().encode_to_vec(),
+        [0x10, 7, 0x1a, 1, b'x']
+    );
     let error = to_wire(types(), legacy, br#"{"[no.such]":1}"#).unwrap_err();
     assert_eq!(error.kind(), Kind::UnknownField);
 }
@@ -246,7 +263,10 @@ fn proto_paths_become_json_paths() {
     for (proto, json) in [
         ("optional_int32", "optionalInt32"),
         ("repeated_nested_message[3].corecursive.optional_int32", "repeatedNestedMessage[3].corecursive.optionalInt32"),
-        (r#"map_string_nested_message["a.b]"].corecursive.field_name2"#, r#"mapStringNestedMessage["a.b]"].corecursive.fieldName2"#),
+        (
+            r#"map_string_nested_message["a.b]"].corecursive.field_name2"#,
+            r#"mapStringNestedMessage["a.b]"].corecursive.fieldName2"#,
+        ),
         ("optional_nested_message.no_such.optional_int32", "optionalNestedMessage.no_such.optional_int32"),
         ("no_such", "no_such"),
         ("", ""),

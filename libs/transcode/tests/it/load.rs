@@ -11,7 +11,9 @@ fn load_all(rules: &[&str]) -> Result<Api, String> {
     let methods: String = rules
         .iter()
         .enumerate()
-        .map(|(i, rule)| format!("rpc M{i}(Request) returns (Request) {{ option (google.api.http) = {{ {rule} }}; }}\n"))
+        .map(|(i, rule)| {
+            format!("rpc M{i}(Request) returns (Request) {{ option (google.api.http) = {{ {rule} }}; }}\n")
+        })
         .collect();
     let source = format!(
         r#"syntax = "proto3";
@@ -32,8 +34,7 @@ message Request {{
 }}
 service S {{ {methods} }}"#
     );
-    let pool = pool_of(&source)?;
-    Api::load(&pool, &["load.v1.S"], Options::default()).map_err(|e| e.to_string())
+    Api::load(&pool_of(&source), &["load.v1.S"], Options::default()).map_err(|e| e.to_string())
 }
 
 #[test]

@@ -9,9 +9,9 @@ mod wire;
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prost_reflect::DescriptorPool;
-use prost_reflect::prost_types::FileDescriptorSet;
 use transcode::{Api, Options, Types};
 
 /// Descriptors of the test protos.
@@ -29,32 +29,19 @@ fn pool() -> &'static DescriptorPool {
 }
 
 /// Descriptors of a proto file given as text, beside those of google.api.
-fn pool_of(source: &str) -> Result<DescriptorPool, String> {
-    let file = protox_file(source)?;
+fn pool_of(source: &str) -> DescriptorPool {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let unique = format!("transcode-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let dir = std::env::temp_dir().join(unique);
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("inline.proto"), source).unwrap();
+    let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let mut compiler = protox::Compiler::new([dir.clone(), protos]).unwrap();
+    compiler.open_file("inline.proto").unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
     let mut pool = pool().clone();
-    pool.add_file_descriptor_set(FileDescriptorSet { file }).map_err(|e| e.to_string())?;
-    Ok(pool)
-}
-
-fn protox_file(source: &str) -> Result<Vec<prost_reflect::prost_types::FileDescriptorProto>, String> {
-    use prost_reflect::prost::Message as _;
-    let dir = std::env::temp_dir().join(format!(
-        "transcode-{}-{:?}-{}",
-        std::process::id(),
-        std::thread::current().id(),
-        source.len()
-    ));
-    std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
-    std::fs::write(dir.join("inline.proto"), source).map_err(|e| e.to_string())?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let compiled = (|| {
-        let mut compiler = protox::Compiler::new([dir.clone(), root.join("../../proto")]).map_err(|e| e.to_string())?;
-        compiler.include_source_info(false);
-        compiler.open_file("inline.proto").map_err(|e| format!("{e:?}"))?;
-        FileDescriptorSet::decode(compiler.encode_file_descriptor_set().as_slice()).map_err(|e| e.to_string())
-    })();
-    std::fs::remove_dir_all(&dir).map_err(|e| e.to_string())?;
-    Ok(compiled?.file.into_iter().filter(|f| f.name() == "inline.proto").collect())
+    pool.decode_file_descriptor_set(compiler.encode_file_descriptor_set().as_slice()).unwrap();
+    pool
 }
 
 fn types() -> &'static Types {

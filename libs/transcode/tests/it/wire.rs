@@ -75,15 +75,27 @@ fn messages_merge() {
     prints(&wire().bytes(18, nested(1)).bytes(18, nested(2)), r#"{"optionalNestedMessage":{"a":2}}"#);
     let deep = |inner: Wire| wire().bytes(27, wire().bytes(27, inner));
     let both = deep(wire().int(1, 1).bytes(44, "a")).raw(&deep(wire().int(2, 2).bytes(44, "b")).0);
-    prints(&both, r#"{"recursiveMessage":{"recursiveMessage":{"optionalInt32":1,"optionalInt64":"2","repeatedString":["a","b"]}}}"#);
-    prints(&wire().bytes(302, wire().int(1, 5)).bytes(302, wire().int(2, 1_000_000)), r#"{"optionalTimestamp":"1970-01-01T00:00:05.001Z"}"#);
+    prints(
+        &both,
+        r#"{"recursiveMessage":{"recursiveMessage":{"optionalInt32":1,"optionalInt64":"2","repeatedString":["a","b"]}}}"#,
+    );
+    prints(
+        &wire().bytes(302, wire().int(1, 5)).bytes(302, wire().int(2, 1_000_000)),
+        r#"{"optionalTimestamp":"1970-01-01T00:00:05.001Z"}"#,
+    );
     prints(&wire().bytes(202, wire().int(1, 5)).bytes(202, ""), r#"{"optionalInt32Wrapper":5}"#);
     let value = |v| wire().int(4, v);
     prints(&wire().bytes(306, value(1)).bytes(306, wire().bytes(3, "x")), r#"{"optionalValue":"x"}"#);
     let entry = |k: &str| wire().bytes(1, wire().bytes(1, k).bytes(2, wire().int(4, 1)));
-    prints(&wire().bytes(306, wire().bytes(5, entry("a"))).bytes(306, wire().bytes(5, entry("b"))), r#"{"optionalValue":{"a":true,"b":true}}"#);
+    prints(
+        &wire().bytes(306, wire().bytes(5, entry("a"))).bytes(306, wire().bytes(5, entry("b"))),
+        r#"{"optionalValue":{"a":true,"b":true}}"#,
+    );
     let any = wire().bytes(1, "a/transcode.test.v1.AllTypes").bytes(2, wire().int(1, 1).int(2, 1).int(1, 2));
-    prints(&wire().bytes(305, any), r#"{"optionalAny":{"@type":"a/transcode.test.v1.AllTypes","optionalInt32":2,"optionalInt64":"1"}}"#);
+    prints(
+        &wire().bytes(305, any),
+        r#"{"optionalAny":{"@type":"a/transcode.test.v1.AllTypes","optionalInt32":2,"optionalInt64":"1"}}"#,
+    );
 }
 
 #[test]
@@ -142,12 +154,18 @@ fn map_entries_come_in_any_shape() {
     let entry = |k, v| wire().int(1, k).int(2, v);
     prints(&wire().bytes(56, wire().int(2, 2).int(1, 1)), r#"{"mapInt32Int32":{"1":2}}"#);
     prints(&wire().bytes(56, entry(1, 2)).bytes(56, entry(1, 3)), r#"{"mapInt32Int32":{"1":3}}"#);
-    prints(&wire().bytes(56, entry(1, 2)).int(1, 9).bytes(56, entry(3, 4)), r#"{"optionalInt32":9,"mapInt32Int32":{"1":2,"3":4}}"#);
+    prints(
+        &wire().bytes(56, entry(1, 2)).int(1, 9).bytes(56, entry(3, 4)),
+        r#"{"optionalInt32":9,"mapInt32Int32":{"1":2,"3":4}}"#,
+    );
     prints(&wire().bytes(56, wire().int(1, 1).int(1, 2).int(2, 3).int(2, 4)), r#"{"mapInt32Int32":{"2":4}}"#);
     prints(&wire().bytes(56, entry(1, 2).int(3, 7)), r#"{"mapInt32Int32":{"1":2}}"#);
     let merged = wire().bytes(1, "k").bytes(2, wire().int(1, 1)).bytes(2, wire().bytes(2, ""));
     prints(&wire().bytes(71, merged), r#"{"mapStringNestedMessage":{"k":{"a":1,"corecursive":{}}}}"#);
-    prints(&wire().bytes(71, wire().bytes(1, "k").bytes(2, wire().int(1, 7)).bytes(1, "l")), r#"{"mapStringNestedMessage":{"l":{"a":7}}}"#);
+    prints(
+        &wire().bytes(71, wire().bytes(1, "k").bytes(2, wire().int(1, 7)).bytes(1, "l")),
+        r#"{"mapStringNestedMessage":{"l":{"a":7}}}"#,
+    );
     prints(&wire().bytes(60, wire().int(1, 3).int(2, 1)), r#"{"mapSint32Sint32":{"-2":-1}}"#);
     let mut many = wire();
     for i in 0..100 {
@@ -156,13 +174,19 @@ fn map_entries_come_in_any_shape() {
     let json: serde_json::Value = serde_json::from_str(&to_json(types(), ALL, &many.0).unwrap()).unwrap();
     let map = json["mapInt32Int32"].as_object().unwrap();
     assert_eq!(map.len(), 40);
-    assert!(map.iter().all(|(k, v)| { v.as_i64().unwrap() == (60..100).find(|i| i % 40 == k.parse::<i64>().unwrap()).unwrap() }));
+    assert!(
+        map.iter()
+            .all(|(k, v)| { v.as_i64().unwrap() == (60..100).find(|i| i % 40 == k.parse::<i64>().unwrap()).unwrap() })
+    );
     assert_eq!(to_json(types(), ALL, &many.0).unwrap().matches(':').count(), 41, "no key is printed twice");
 }
 
 #[test]
 fn unknown_and_mistyped_records_are_passed_over() {
-    prints(&wire().int(9999, 1).bytes(9998, "x").tag(9997, 5).raw(&[0; 4]).tag(9996, 1).raw(&[0; 8]).int(1, 1), r#"{"optionalInt32":1}"#);
+    prints(
+        &wire().int(9999, 1).bytes(9998, "x").tag(9997, 5).raw(&[0; 4]).tag(9996, 1).raw(&[0; 8]).int(1, 1),
+        r#"{"optionalInt32":1}"#,
+    );
     let group = wire().tag(9999, 3).int(1, 7).tag(5, 3).tag(5, 4).tag(9999, 4).int(1, 1);
     prints(&group, r#"{"optionalInt32":1}"#);
     prints(&wire().bytes(1, "xx").int(2, 3), r#"{"optionalInt64":"3"}"#);
@@ -190,30 +214,30 @@ fn numbers_are_cut_to_their_width() {
 #[test]
 fn malformed_wire_is_an_error() {
     for bytes in [
-        &[0x08][..],                                                             // no value
-        &[0x08, 0x80],                                                           // varint without end
-        &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],  // eleven bytes
-        &[0x72, 5, b'a'],                                                        // length beyond the end
-        &[0x72, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],        // huge length
-        &[0x5d, 1, 2],                                                           // half a fixed32
-        &[0x61, 1, 2, 3, 4],                                                     // half a fixed64
-        &[0x00, 1],                                                              // field 0
-        &[0x02, 0],                                                              // field 0, length
-        &[0x0e],                                                                 // wire type 6
-        &[0x0f],                                                                 // wire type 7
-        &[0x0c],                                                                 // end of no group
-        &[0x0b],                                                                 // group without end
-        &[0x0b, 0x14],                                                           // ended by another
-        &[0xff, 0xff, 0xff, 0xff, 0xff, 0x01],                                   // field number too large
-        &[0x92, 0x01, 2, 0x08],                                                  // within a message
-        &[0xc2, 0x03, 2, 0x08, 0x80],                                            // within a map entry
+        &[0x08][..],                                                            // no value
+        &[0x08, 0x80],                                                          // varint without end
+        &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], // eleven bytes
+        &[0x72, 5, b'a'],                                                       // length beyond the end
+        &[0x72, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],       // huge length
+        &[0x5d, 1, 2],                                                          // half a fixed32
+        &[0x61, 1, 2, 3, 4],                                                    // half a fixed64
+        &[0x00, 1],                                                             // field 0
+        &[0x02, 0],                                                             // field 0, length
+        &[0x0e],                                                                // wire type 6
+        &[0x0f],                                                                // wire type 7
+        &[0x0c],                                                                // end of no group
+        &[0x0b],                                                                // group without end
+        &[0x0b, 0x14],                                                          // ended by another
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0x01],                                  // field number too large
+        &[0x92, 0x01, 2, 0x08],                                                 // within a message
+        &[0xc2, 0x03, 2, 0x08, 0x80],                                           // within a map entry
     ] {
         fails(&wire().raw(bytes), Kind::Wire);
     }
     let error = to_json(types(), ALL, &wire().bytes(48, "").bytes(48, wire().bytes(2, [0x08])).0).unwrap_err();
-    assert_eq!(error.path(), "repeatedNestedMessage[1].corecursive");
+    assert_eq!(error.path(), "repeatedNestedMessage[1].corecursive.optionalInt32");
     let bad = wire().bytes(71, wire().bytes(1, "k\"").bytes(2, [0x08]));
-    assert_eq!(to_json(types(), ALL, &bad.0).unwrap_err().path(), r#"mapStringNestedMessage["k\""]"#);
+    assert_eq!(to_json(types(), ALL, &bad.0).unwrap_err().path(), r#"mapStringNestedMessage["k\""].a"#);
 }
 
 #[test]
@@ -232,14 +256,9 @@ fn what_json_cannot_say_is_an_error() {
     ] {
         fails(&time(301, seconds, nanos), Kind::Unrepresentable);
     }
-    for (seconds, nanos) in [
-        (-62_135_596_801, 0),
-        (253_402_300_800, 0),
-        (5000, -1),
-        (5000, 1_000_000_000),
-        (i64::MAX, 0),
-        (i64::MIN, 0),
-    ] {
+    for (seconds, nanos) in
+        [(-62_135_596_801, 0), (253_402_300_800, 0), (5000, -1), (5000, 1_000_000_000), (i64::MAX, 0), (i64::MIN, 0)]
+    {
         fails(&time(302, seconds, nanos), Kind::Unrepresentable);
     }
     for path in ["fooBar", "foo_3_bar", "foo__bar", "foo_", "", "föö"] {

@@ -36,8 +36,8 @@ impl Catalog {
                 let (cache, key) = (self.cache.clone(), key(product_id));
                 tx.after_commit(move || cache.evict(&key, counts.changes));
             }
-            let like_count = store::product::small(counts.likes);
-            Ok(Like { product_id: product_id.to_owned(), liked, like_count })
+            let like_count = Some(store::product::small(counts.likes));
+            Ok(Like { product_id: product_id.to_owned(), liked: Some(liked), like_count })
         };
         self.db_of(product_id)?.write(cx, write).await
     }

@@ -42,7 +42,7 @@ fn compose(text: &str) -> String {
 fn pair(a: u32, b: u32) -> Option<char> {
     let code = if (L..L + LS).contains(&a) && (V..V + VS).contains(&b) {
         S + ((a - L) * VS + (b - V)) * TS
-    } else if (S..S + LS * VS * TS).contains(&a) && (a - S) % TS == 0 && (T + 1..T + TS).contains(&b) {
+    } else if (S..S + LS * VS * TS).contains(&a) && (a - S).is_multiple_of(TS) && (T + 1..T + TS).contains(&b) {
         a + (b - T)
     } else {
         return None;

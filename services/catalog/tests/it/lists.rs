@@ -50,7 +50,7 @@ pub async fn every_order_is_whole_and_right_while_others_list_new_products(s: St
             let key = |p: &wire::Product| match sort {
                 ProductSort::PriceAscending => p.price.as_ref().unwrap().units,
                 ProductSort::PriceDescending => -p.price.as_ref().unwrap().units,
-                ProductSort::MostLiked => -i64::from(p.like_count),
+                ProductSort::MostLiked => -i64::from(p.like_count()),
                 _ => -proto::time(p.create_time.as_ref().unwrap()).timestamp_micros(),
             };
             assert!(found.is_sorted_by_key(key), "{sort:?}");
@@ -75,22 +75,23 @@ pub async fn filters_hold_together(s: Store) {
     let sell = wire::SellProductRequest { product_id: wanted.product_id.clone(), ..Default::default() };
     w.catalog.sell_product(by(SELLER), sell).await.unwrap();
 
-    let filters: [(&str, Box<dyn Fn(&mut wire::ListProductsRequest)>, usize); 8] = [
-        ("all", Box::new(|_| {}), 4),
-        ("category", Box::new(|r| r.category_id = "books".into()), 2),
-        ("region", Box::new(|r| r.region_id = "jeolla".into()), 2),
-        ("price", Box::new(|r| (r.min_price, r.max_price) = (Some(50_000), Some(50_000))), 2),
-        ("condition", Box::new(|r| r.condition = vec![Condition::LikeNew.into(), Condition::New.into()]), 1),
-        ("status", Box::new(|r| r.status = vec![ProductStatus::Sold.into()]), 1),
-        ("seller", Box::new(|r| r.seller_id = OTHER.into()), 1),
+    type Filter = fn(&mut wire::ListProductsRequest);
+    let filters: [(&str, Filter, usize); 8] = [
+        ("all", |_| {}, 4),
+        ("category", |r| r.category_id = "books".into(), 2),
+        ("region", |r| r.region_id = "jeolla".into(), 2),
+        ("price", |r| (r.min_price, r.max_price) = (Some(50_000), Some(50_000)), 2),
+        ("condition", |r| r.condition = vec![Condition::LikeNew.into(), Condition::New.into()], 1),
+        ("status", |r| r.status = vec![ProductStatus::Sold.into()], 1),
+        ("seller", |r| r.seller_id = OTHER.into(), 1),
         (
             "together",
-            Box::new(|r| {
+            |r| {
                 r.category_id = "novels".into();
                 r.region_id = "jeolla".into();
                 r.seller_id = SELLER.into();
                 r.status = vec![ProductStatus::Sold.into()];
-            }),
+            },
             1,
         ),
     ];

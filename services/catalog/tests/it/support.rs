@@ -96,7 +96,7 @@ impl World {
         let row = self.get(id).await.unwrap();
         assert_eq!(row.etag, version.to_string());
         assert_eq!(
-            (&row.title, &row.description, &row.tags, row.stock, row.status(), row.condition()),
+            (&row.title, &row.description, &row.tags, row.stock(), row.status(), row.condition()),
             (&state.title, &state.description, &state.tags, state.stock, state.status, state.condition),
         );
         assert_eq!(row.price.unwrap().units, state.price);

@@ -21,12 +21,12 @@ pub async fn of_a_hundred_takers_of_ten_exactly_ten_get_one(s: Store) {
         });
     }
     let outcomes: Vec<Result<wire::Product>> = takers.join_all().await;
-    let left: std::collections::BTreeSet<_> = outcomes.iter().flatten().map(|p| p.stock).collect();
+    let left: std::collections::BTreeSet<_> = outcomes.iter().flatten().map(|p| p.stock()).collect();
     assert_eq!(left, (0..10).collect(), "each taker saw another rest");
     let refused: Vec<_> = outcomes.iter().filter_map(|o| o.as_ref().err()).collect();
     assert_eq!(refused.len(), 90);
     assert!(refused.iter().all(|e| e.reason() == "OUT_OF_STOCK"), "{refused:?}");
-    assert_eq!(w.get(&made.product_id).await.unwrap().stock, 0);
+    assert_eq!(w.get(&made.product_id).await.unwrap().stock(), 0);
     let events = w.history(&made.product_id).await;
     let taken = events.iter().filter(|e| matches!(&e.event, Some(Event::StockChanged(e)) if e.delta == -1)).count();
     assert_eq!((taken, events.len()), (10, 11));
@@ -37,7 +37,7 @@ pub async fn stock_has_a_ceiling(s: Store) {
     let w = s.world().await;
     let made = w.list_one(|r| r.stock = Some(99_999)).await;
     let add = |delta| wire::AdjustStockRequest { product_id: made.product_id.clone(), delta, ..Default::default() };
-    assert_eq!(w.catalog.adjust_stock(by(SELLER), add(1)).await.unwrap().stock, 100_000);
+    assert_eq!(w.catalog.adjust_stock(by(SELLER), add(1)).await.unwrap().stock(), 100_000);
     assert_eq!(w.catalog.adjust_stock(by(SELLER), add(1)).await.unwrap_err().reason(), "STOCK_TOO_LARGE");
 }
 
@@ -61,13 +61,13 @@ pub async fn a_like_counts_once_however_often_it_is_given(s: Store) {
     let w = s.world().await;
     let made = w.list_one(|_| {}).await;
     let id = &made.product_id;
-    assert_eq!(w.get(id).await.unwrap().like_count, 0);
+    assert_eq!(w.get(id).await.unwrap().like_count(), 0);
     like(&w, id, std::iter::repeat_n(7, 100), true).await;
-    assert_eq!(w.get(id).await.unwrap().like_count, 1, "one person, a hundred times");
+    assert_eq!(w.get(id).await.unwrap().like_count(), 1, "one person, a hundred times");
     like(&w, id, 0..100, true).await;
-    assert_eq!(w.get(id).await.unwrap().like_count, 100, "a hundred people");
+    assert_eq!(w.get(id).await.unwrap().like_count(), 100, "a hundred people");
     like(&w, id, (0..30).chain(0..30), false).await;
-    assert_eq!(w.get(id).await.unwrap().like_count, 70, "thirty of them no longer");
+    assert_eq!(w.get(id).await.unwrap().like_count(), 70, "thirty of them no longer");
     let seen_by = |n: usize| {
         w.catalog.get_product(by(&format!("usr_{n:032x}")), wire::GetProductRequest { product_id: id.clone() })
     };
@@ -86,7 +86,7 @@ pub async fn lists_learn_of_likes_by_the_job(s: Store) {
     w.catalog.clone().fold_likes(jobs()).await.unwrap();
     let req = wire::ListProductsRequest { sort: ProductSort::MostLiked.into(), ..Default::default() };
     let found = w.catalog.list_products(anonymous(), req).await.unwrap().products;
-    let shown: Vec<_> = found.iter().map(|p| (p.product_id.as_str(), p.like_count)).collect();
+    let shown: Vec<_> = found.iter().map(|p| (p.product_id.as_str(), p.like_count())).collect();
     assert_eq!(shown, [(b.product_id.as_str(), 8), (a.product_id.as_str(), 5)]);
     w.catalog.clone().fold_likes(jobs()).await.unwrap();
 }
@@ -111,5 +111,5 @@ pub async fn views_are_written_by_the_job_and_not_by_the_reader(s: Store) {
     assert_eq!(row(b.product_id.clone()).await.view_count, 1);
     // A reader sees it when the cached count is a second old.
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-    assert_eq!(w.get(&a.product_id).await.unwrap().view_count, 5);
+    assert_eq!(w.get(&a.product_id).await.unwrap().view_count(), 5);
 }

@@ -9,10 +9,8 @@ use testkit::{Client, Market, Topology, eventually};
 use crate::{
     everywhere,
     stores::Store,
-    world::{PASSWORD, Person, join, lamp, market},
+    world::{PASSWORD, Person, SOON, accepted, join, lamp, market},
 };
-
-const SOON: Duration = Duration::from_secs(10);
 
 everywhere!(
     a_product_and_its_event_are_both_there_or_neither,
@@ -127,15 +125,6 @@ async fn a_login_or_refresh_that_was_never_answered_costs_nothing(topology: Topo
         assert_eq!(sessions.list("sessions").len(), 1, "{point}");
         client.post("/v1/auth/refresh", refresh).send().await.expect(200);
     }
-}
-
-/// The first 200. A gateway that was not killed may have to find its peer again first.
-async fn accepted(request: impl Fn() -> testkit::Request) -> testkit::Reply {
-    eventually(SOON, async || {
-        let reply = request().send().await;
-        if reply.status == 200 { Ok(reply) } else { Err(reply) }
-    })
-    .await
 }
 
 async fn products_and_events(market: &Market, seller: &Person) -> (i64, i64) {

@@ -7,7 +7,7 @@ use testkit::Topology;
 use crate::{
     everywhere,
     stores::Store,
-    world::{join, lamp, market, offers},
+    world::{accepted, join, lamp, market, offers},
 };
 
 everywhere!(a_hundred_identical_calls_make_one_product, a_key_belongs_to_one_body_and_one_person);
@@ -16,8 +16,9 @@ async fn a_hundred_identical_calls_make_one_product(topology: Topology) {
     let market = market(topology).await;
     let client = market.client();
     let seller = join(&client).await;
-    let calls = (0..100).map(|_| client.post("/v1/products", lamp()).bearer(&seller.access).key("one-lamp").send());
-    let mut answers: Vec<_> = join_all(calls).await.into_iter().map(|reply| reply.expect(200).text).collect();
+    // On a busy machine some run out of time and are sent again, which is what the key is for.
+    let calls = (0..100).map(|_| accepted(|| client.post("/v1/products", lamp()).bearer(&seller.access).key("one-lamp")));
+    let mut answers: Vec<_> = join_all(calls).await.into_iter().map(|reply| reply.text).collect();
     answers.dedup();
     assert_eq!(answers.len(), 1, "every caller gets the same answer");
     assert_eq!(offers(&client, &seller).await.len(), 1);

@@ -7,10 +7,8 @@ use testkit::{Client, Topology, eventually};
 
 use crate::{
     everywhere,
-    world::{join, lamp, login, market, offers, sell},
+    world::{SOON, join, lamp, login, market, offers, sell},
 };
-
-const SOON: Duration = Duration::from_secs(10);
 
 everywhere!(
     a_product_from_its_listing_to_its_withdrawal,

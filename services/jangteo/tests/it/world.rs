@@ -1,9 +1,15 @@
 //! People and things to play with.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
-use testkit::{Client, Market, Setup, Topology};
+use testkit::{Client, Market, Reply, Request, Setup, Topology, eventually};
+
+/// How long an event or a peer's return may take, on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
 
 pub const PASSWORD: &str = "seven-quiet-magpies";
 pub const ADMIN: &str = "admin@market.example";
@@ -87,4 +93,17 @@ pub async fn sell(client: &Client, seller: &Person) -> String {
 pub async fn offers(client: &Client, seller: &Person) -> Vec<Value> {
     let query = [("sellerId", seller.user_id.as_str()), ("pageSize", "100")];
     client.get("/v1/products").query(&query).send().await.expect(200).list("products").to_vec()
+}
+
+/// The first 200 of a request that may be repeated: it may run out of time, or its service may be starting.
+pub async fn accepted(request: impl Fn() -> Request) -> Reply {
+    eventually(SOON, async || {
+        let reply = request().send().await;
+        match reply.status {
+            200 => Ok(reply),
+            503 | 504 => Err(reply),
+            _ => panic!("{reply:?}"),
+        }
+    })
+    .await
 }

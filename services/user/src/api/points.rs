@@ -16,7 +16,7 @@ impl Users {
         let (balance, _) = store::points::balance(self.db.primary(), user).await?;
         let found = store::points::page(&self.db, user, &page).await?;
         Ok(wire::Points {
-            balance,
+            balance: Some(balance),
             entries: found.rows.into_iter().map(Into::into).collect(),
             next_page_token: found.next.map_or_else(String::new, |last| self.pages.next(&bound, &last)),
         })

@@ -55,7 +55,7 @@ impl From<Model> for PointsEntry {
         PointsEntry {
             entry_id: row.entry_id,
             delta: row.delta,
-            balance: row.balance,
+            balance: Some(row.balance),
             reason: row.reason,
             create_time: Some(proto::timestamp(from_micros(row.create_time))),
         }

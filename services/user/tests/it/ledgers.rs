@@ -15,7 +15,7 @@ fn adjust(delta: i64, key: &str) -> wire::AdjustPointsRequest {
 }
 
 async fn balance(w: &World) -> i64 {
-    w.users.get_points(by(MINSU), Default::default()).await.unwrap().balance
+    w.users.get_points(by(MINSU), Default::default()).await.unwrap().balance()
 }
 
 pub async fn consents_are_versioned(s: Store) {
@@ -54,10 +54,10 @@ pub async fn of_fifty_spenders_of_a_hundred_ten_fit_into_a_thousand(s: Store) {
     assert!(outcomes.iter().flat_map(|o| o.as_ref().err()).all(|e| e.reason() == "NOT_ENOUGH_POINTS"));
     let points =
         w.users.get_points(by(MINSU), wire::GetPointsRequest { page_size: 100, ..Default::default() }).await.unwrap();
-    assert_eq!((points.balance, points.entries.len()), (0, 11));
+    assert_eq!((points.balance(), points.entries.len()), (0, 11));
     assert_eq!(points.entries.iter().map(|e| e.delta).sum::<i64>(), 0);
     assert!(
-        points.entries.windows(2).all(|w| w[0].balance == w[1].balance + w[0].delta),
+        points.entries.windows(2).all(|w| w[0].balance() == w[1].balance() + w[0].delta),
         "each line follows the one before"
     );
     assert_eq!(w.db.history("points", MINSU, 0, 100).await.unwrap().len(), 11);
@@ -101,7 +101,7 @@ pub async fn the_account_comes_in_pages_the_newest_first(s: Store) {
     let mut deltas = Vec::new();
     loop {
         let page = w.users.get_points(by(MINSU), req.clone()).await.unwrap();
-        assert_eq!(page.balance, 78);
+        assert_eq!(page.balance(), 78);
         deltas.extend(page.entries.iter().map(|e| e.delta));
         if page.next_page_token.is_empty() {
             break;
@@ -110,5 +110,5 @@ pub async fn the_account_comes_in_pages_the_newest_first(s: Store) {
     }
     assert_eq!(deltas, (1..=12).rev().collect::<Vec<_>>());
     let nobody = w.users.get_points(by(EMMA), Default::default()).await.unwrap();
-    assert_eq!((nobody.balance, nobody.entries.len()), (0, 0));
+    assert_eq!((nobody.balance(), nobody.entries.len()), (0, 0));
 }

@@ -1,0 +1,255 @@
+//! The Connect protocol: a POST to a method's own path, in JSON or protobuf, streams in envelopes.
+//! <https://connectrpc.com/docs/protocol>
+
+use crate::{
+    body,
+    config::millis,
+    edge::{Inner, Visit},
+    frames::{self, Checked, Frames, HEAD, Refusal},
+    grpc, negotiate,
+    observe::Outcome,
+    problem::Problem,
+    reply,
+    site::{Endpoint, Site},
+    upstream,
+};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http_body::Frame;
+use http_body_util::Full;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+use tokio::time::Sleep;
+use tonic::{Status, body::Body};
+
+/// Marks the last envelope of a stream.
+const END: u8 = 2;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    stream: bool,
+    json: bool,
+}
+
+/// The method that a request means when it speaks Connect.
+pub(crate) fn method<'a>(site: &'a Site, parts: &Parts) -> Option<(Kind, &'a Endpoint, &'a Arc<transcode::Method>)> {
+    if parts.method != Method::POST {
+        return None;
+    }
+    let path = parts.uri.path();
+    let endpoint = site.endpoint(path).filter(|e| !e.is_internal())?;
+    let kind = match negotiate::media_type(&parts.headers).as_str() {
+        "application/json" => Kind { stream: false, json: true },
+        "application/proto" => Kind { stream: false, json: false },
+        "application/connect+json" => Kind { stream: true, json: true },
+        "application/connect+proto" => Kind { stream: true, json: false },
+        _ => return None,
+    };
+    Some((kind, endpoint, site.api.method(path)?))
+}
+
+pub(crate) async fn answer(
+    edge: &Inner,
+    site: &Arc<Site>,
+    visit: &mut Visit,
+    parts: &Parts,
+    body: Body,
+    (kind, endpoint, method): (Kind, &Endpoint, &Arc<transcode::Method>),
+) -> Response<Body> {
+    visit.route(endpoint.label.clone());
+    let call = Call { edge, site, endpoint, method, parts, kind };
+    let answered = match kind.stream {
+        false => call.unary(visit, body).await,
+        true => call.stream(visit, body).await,
+    };
+    answered.unwrap_or_else(|problem| {
+        visit.record.outcome.set(problem.code() as i32);
+        let mut out = Vec::new();
+        problem.write_connect(site.types(), &mut out);
+        if !kind.stream {
+            let mut response = reply::full(problem.http_status(), out.into());
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            return response;
+        }
+        // Streams tell everything in their last envelope.
+        let mut response = reply::full(StatusCode::OK, last(Some(out)));
+        response.headers_mut().insert(header::CONTENT_TYPE, kind.content_type());
+        response
+    })
+}
+
+impl Kind {
+    fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match (self.stream, self.json) {
+            (false, true) => "application/json",
+            (false, false) => "application/proto",
+            (true, true) => "application/connect+json",
+            (true, false) => "application/connect+proto",
+        })
+    }
+}
+
+struct Call<'a> {
+    edge: &'a Inner,
+    site: &'a Arc<Site>,
+    endpoint: &'a Endpoint,
+    method: &'a Arc<transcode::Method>,
+    parts: &'a Parts,
+    kind: Kind,
+}
+
+impl Call<'_> {
+    async fn admit(&self, visit: &mut Visit) -> Result<Option<Instant>, Problem> {
+        let headers = &self.parts.headers;
+        self.edge.admit(visit, self.endpoint, headers).await?;
+        let streams = self.method.client_streaming() || self.method.server_streaming();
+        if streams != self.kind.stream {
+            let text =
+                if streams { "a stream is sent as application/connect+json" } else { "this method has no stream" };
+            return Err(negotiate::unsupported(text, "application/json, application/connect+json"));
+        }
+        Ok(self.edge.timeout(self.endpoint, headers)?.map(|t| Instant::now() + t))
+    }
+
+    /// One message as the client sent it, framed for the service.
+    fn framed(&self, payload: &[u8]) -> Result<Bytes, Problem> {
+        let mut out = frames::open();
+        match self.kind.json {
+            true => self.method.request(payload, &mut out)?,
+            false => out.extend_from_slice(payload),
+        }
+        frames::close(&mut out, 0);
+        Ok(out.into())
+    }
+
+    async fn unary(&self, visit: &mut Visit, body: Body) -> Result<Response<Body>, Problem> {
+        let deadline = self.admit(visit).await?;
+        let config = &self.edge.config;
+        let headers = &self.parts.headers;
+        let bytes = body::read(body, headers, config.max_body_bytes, millis(config.body_timeout_ms)).await?;
+        visit.record.received = bytes.len() as u64;
+        let sent = Body::new(Full::new(self.framed(&bytes)?));
+        let metadata = self.edge.metadata(visit, headers, deadline);
+        let limit = config.max_reply_bytes;
+        let (from, message) = upstream::unary(self.endpoint, metadata, sent, deadline, limit).await?;
+        let mut response = if self.kind.json {
+            let mut out = Vec::with_capacity(message.len() * 2);
+            self.method.response(&message[HEAD..], &mut out)?;
+            reply::compressed(headers, out.into(), config.compress)
+        } else {
+            reply::compressed(headers, message.slice(HEAD..), config.compress)
+        };
+        upstream::copy_metadata(&from, response.headers_mut());
+        response.headers_mut().insert(header::CONTENT_TYPE, self.kind.content_type());
+        Ok(response)
+    }
+
+    async fn stream(&self, visit: &mut Visit, body: Body) -> Result<Response<Body>, Problem> {
+        let deadline = self.admit(visit).await?;
+        let limit = self.edge.config.max_body_bytes;
+        let refusal = Refusal::default();
+        let frames = Frames::new(body, &self.parts.headers, limit);
+        let body = if self.endpoint.client_streaming {
+            let json = self.kind.json.then(|| self.method.clone());
+            Body::new(Checked { frames, refusal: refusal.clone(), json })
+        } else {
+            let message = grpc::only(self.edge, visit, frames).await?;
+            Body::new(Full::new(self.framed(&message[HEAD..])?))
+        };
+        let mut metadata = self.edge.metadata(visit, &self.parts.headers, deadline);
+        metadata.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
+        let answer = upstream::call(self.endpoint, metadata, body, deadline).await;
+        let (head, body) = answer.map_err(|e| refusal.get().cloned().unwrap_or(e))?.into_parts();
+        visit.record.outcome.set(1);
+        let envelopes = Envelopes {
+            frames: Frames::new(body, &head.headers, self.edge.config.max_reply_bytes),
+            head: head.headers.clone(),
+            site: self.site.clone(),
+            json: self.kind.json.then(|| self.method.clone()),
+            refusal,
+            outcome: visit.record.outcome.clone(),
+            deadline: deadline.map(|d| Box::pin(tokio::time::sleep_until(d.into()))),
+            ended: false,
+        };
+        let mut response = Response::new(Body::new(envelopes));
+        upstream::copy_metadata(&head.headers, response.headers_mut());
+        response.headers_mut().insert(header::CONTENT_TYPE, self.kind.content_type());
+        Ok(response)
+    }
+}
+
+/// The last envelope; `error` is the JSON of one.
+fn last(error: Option<Vec<u8>>) -> Bytes {
+    let mut out = vec![END, 0, 0, 0, 0];
+    out.push(b'{');
+    if let Some(error) = error {
+        out.extend_from_slice(b"\"error\":");
+        out.extend_from_slice(&error);
+    }
+    out.push(b'}');
+    frames::close(&mut out, 0);
+    out.into()
+}
+
+struct Envelopes {
+    frames: Frames,
+    head: HeaderMap,
+    site: Arc<Site>,
+    json: Option<Arc<transcode::Method>>,
+    refusal: Refusal,
+    outcome: Outcome,
+    deadline: Option<Pin<Box<Sleep>>>,
+    ended: bool,
+}
+
+impl Envelopes {
+    fn item(&self, frame: Bytes) -> Result<Bytes, Problem> {
+        let Some(method) = &self.json else { return Ok(frame) };
+        let mut out = frames::open();
+        method.response(&frame[HEAD..], &mut out)?;
+        frames::close(&mut out, 0);
+        Ok(out.into())
+    }
+
+    fn end(&mut self, result: Result<(), Problem>) -> Bytes {
+        self.ended = true;
+        let error = result.err().map(|e| self.refusal.get().cloned().unwrap_or(e));
+        self.outcome.set(error.as_ref().map_or(0, |e| e.code() as i32));
+        last(error.map(|e| {
+            let mut out = Vec::new();
+            e.write_connect(self.site.types(), &mut out);
+            out
+        }))
+    }
+}
+
+impl http_body::Body for Envelopes {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let bytes = match this.frames.poll_frame(cx) {
+            Poll::Ready(Some(frame)) => frame.and_then(|f| this.item(f)).unwrap_or_else(|e| this.end(Err(e))),
+            Poll::Ready(None) => {
+                let trailers = this.frames.trailers.take().unwrap_or_default();
+                let ended = upstream::ended(&this.head, &trailers);
+                this.end(ended)
+            }
+            Poll::Pending => {
+                let Some(deadline) = &mut this.deadline else { return Poll::Pending };
+                ready!(deadline.poll_unpin(cx));
+                this.end(Err(Problem::late()))
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+}
