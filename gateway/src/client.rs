@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// The peer of the connection; `Edge::serve` puts it into each request's extensions.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+pub struct PeerAddr(pub IpAddr);
 
 /// The client's address: the peer's, or the one that the outermost of the trusted proxies saw.
 pub(crate) fn address(headers: &HeaderMap, peer: Option<IpAddr>, trusted_hops: usize) -> Option<IpAddr> {

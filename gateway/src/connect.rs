@@ -153,7 +153,7 @@ impl Call<'_> {
         let deadline = self.admit(visit).await?;
         let limit = self.edge.config.max_body_bytes;
         let refusal = Refusal::default();
-        let frames = Frames::new(body, &self.parts.headers, limit);
+        let frames = Frames::of_client(body, &self.parts.headers, limit);
         let body = if self.endpoint.client_streaming {
             let json = self.kind.json.then(|| self.method.clone());
             Body::new(Checked { frames, refusal: refusal.clone(), json })
@@ -167,7 +167,7 @@ impl Call<'_> {
         let (head, body) = answer.map_err(|e| refusal.get().cloned().unwrap_or(e))?.into_parts();
         visit.record.outcome.set(1);
         let envelopes = Envelopes {
-            frames: Frames::new(body, &head.headers, self.edge.config.max_reply_bytes),
+            frames: Frames::of_service(body, &head.headers, self.edge.config.max_reply_bytes),
             head: head.headers.clone(),
             site: self.site.clone(),
             json: self.kind.json.then(|| self.method.clone()),
@@ -237,17 +237,16 @@ impl http_body::Body for Envelopes {
         if this.ended {
             return Poll::Ready(None);
         }
-        let bytes = match this.frames.poll_frame(cx) {
-            Poll::Ready(Some(frame)) => frame.and_then(|f| this.item(f)).unwrap_or_else(|e| this.end(Err(e))),
-            Poll::Ready(None) => {
+        if this.deadline.as_mut().is_some_and(|d| d.poll_unpin(cx).is_ready()) {
+            let bytes = this.end(Err(Problem::late()));
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        let bytes = match ready!(this.frames.poll_frame(cx)) {
+            Some(frame) => frame.and_then(|f| this.item(f)).unwrap_or_else(|e| this.end(Err(e))),
+            None => {
                 let trailers = this.frames.trailers.take().unwrap_or_default();
                 let ended = upstream::ended(&this.head, &trailers);
                 this.end(ended)
-            }
-            Poll::Pending => {
-                let Some(deadline) = &mut this.deadline else { return Poll::Pending };
-                ready!(deadline.poll_unpin(cx));
-                this.end(Err(Problem::late()))
             }
         };
         Poll::Ready(Some(Ok(Frame::data(bytes))))

@@ -3,7 +3,7 @@
 
 use crate::{
     admit::Quota,
-    client::{self, Forward, Peer},
+    client::{self, Forward, PeerAddr},
     config::EdgeConfig,
     connect,
     cors::{self, Cors},
@@ -129,7 +129,7 @@ impl Edge {
         self.inner.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Answers one request. The peer's address is taken from a [`Peer`] extension.
+    /// Answers one request. The peer's address is taken from a [`PeerAddr`] extension.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -172,7 +172,7 @@ impl Inner {
         let traceparent = text(names::TRACEPARENT).filter(|t| rpc::trace::is_traceparent(t));
         let tracestate = traceparent.as_ref().and_then(|_| text(names::TRACESTATE));
         let trace = rpc::trace::enter(&span, Trace { traceparent, tracestate });
-        let peer = parts.extensions.get::<Peer>().map(|p| p.0);
+        let peer = parts.extensions.get::<PeerAddr>().map(|p| p.0);
         let mut record = Record::open(&parts.method, request_id, span);
         record.trace_id = rpc::trace::trace_id(&trace).to_owned();
         Visit {

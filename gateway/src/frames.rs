@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use flate2::write::GzDecoder;
 use http::{HeaderMap, HeaderName};
 use http_body::{Body as _, Frame};
-use jangteo_core::{Code, Error};
+use jangteo_core::Code;
 use std::{
     future::poll_fn,
     io::Write,
@@ -35,6 +35,8 @@ pub(crate) struct Frames {
     pending: Bytes,
     encoding: Option<Encoding>,
     limit: usize,
+    /// The code of a broken stream: whose fault it is.
+    fault: Code,
     /// What came behind the last message.
     pub trailers: Option<HeaderMap>,
     ended: bool,
@@ -46,14 +48,22 @@ enum Encoding {
 }
 
 impl Frames {
-    pub fn new(body: Body, headers: &HeaderMap, limit: usize) -> Frames {
+    pub fn of_client(body: Body, headers: &HeaderMap, limit: usize) -> Frames {
+        Self::new(body, headers, limit, Code::InvalidArgument)
+    }
+
+    pub fn of_service(body: Body, headers: &HeaderMap, limit: usize) -> Frames {
+        Self::new(body, headers, limit, Code::Internal)
+    }
+
+    fn new(body: Body, headers: &HeaderMap, limit: usize, fault: Code) -> Frames {
         let named = headers.get(ENCODING).or_else(|| headers.get("connect-content-encoding"));
         let encoding = match named.map(|v| v.to_str().unwrap_or("?")) {
             None | Some("identity") => None,
             Some("gzip") => Some(Encoding::Gzip),
             Some(other) => Some(Encoding::Other(other.to_owned())),
         };
-        Frames { body, pending: Bytes::new(), encoding, limit, trailers: None, ended: false }
+        Frames { body, pending: Bytes::new(), encoding, limit, fault, trailers: None, ended: false }
     }
 
     /// The next message with an uncompressed head before it; `None` at the end, when the trailers are known.
@@ -70,7 +80,7 @@ impl Frames {
             }
             if self.ended {
                 let cut = !std::mem::take(&mut self.pending).is_empty();
-                return Poll::Ready(cut.then(|| Err(broken("the stream ends within a message"))));
+                return Poll::Ready(cut.then(|| Err(self.broken("the stream ends within a message"))));
             }
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 None => self.ended = true,
@@ -107,10 +117,10 @@ impl Frames {
         let flag = head[0];
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
         if length > self.limit {
-            return Err(too_large(self.limit));
+            return Err(self.too_large());
         }
         if flag > 1 {
-            return Err(broken("a message has unknown flags"));
+            return Err(self.broken("a message has unknown flags"));
         }
         if self.pending.len() < HEAD + length {
             return Ok(None);
@@ -121,7 +131,7 @@ impl Frames {
 
     fn unpack(&self, packed: &[u8]) -> Result<Bytes, Problem> {
         match &self.encoding {
-            None => return Err(broken("a message is compressed, but no encoding is named")),
+            None => return Err(self.broken("a message is compressed, but no encoding is named")),
             Some(Encoding::Other(name)) => {
                 let text = format!("messages compressed with {name} are not understood; use gzip");
                 return Err(Problem::new(Code::Unimplemented, "UNSUPPORTED_ENCODING", text));
@@ -134,23 +144,24 @@ impl Frames {
         let done = decoder.write_all(packed).and_then(|()| decoder.try_finish());
         if done.is_err() {
             return Err(if decoder.get_ref().full {
-                too_large(self.limit)
+                self.too_large()
             } else {
-                broken("a message is broken gzip")
+                self.broken("a message is broken gzip")
             });
         }
         let mut out = std::mem::take(&mut decoder.get_mut().out);
         close(&mut out, 0);
         Ok(out.into())
     }
-}
 
-fn broken(what: &'static str) -> Problem {
-    Problem::new(Code::Internal, "BROKEN_STREAM", what)
-}
+    fn broken(&self, what: &'static str) -> Problem {
+        Problem::new(self.fault, "BROKEN_STREAM", what)
+    }
 
-fn too_large(limit: usize) -> Problem {
-    Error::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", format!("a message is larger than {limit} bytes")).into()
+    fn too_large(&self) -> Problem {
+        let code = if self.fault == Code::Internal { Code::Internal } else { Code::ResourceExhausted };
+        Problem::new(code, "MESSAGE_TOO_LARGE", format!("a message is larger than {} bytes", self.limit))
+    }
 }
 
 /// Why a stream of requests was refused while a service was reading it.
@@ -210,7 +221,7 @@ mod tests {
         let pieces: Vec<_> =
             bytes.chunks(piece).map(|c| Ok::<_, tonic::Status>(Frame::data(Bytes::copy_from_slice(c)))).collect();
         let headers = HeaderMap::from_iter([(ENCODING, "gzip".parse().unwrap())]);
-        Frames::new(Body::new(StreamBody::new(stream::iter(pieces))), &headers, limit)
+        Frames::of_client(Body::new(StreamBody::new(stream::iter(pieces))), &headers, limit)
     }
 
     #[tokio::test]
@@ -236,9 +247,9 @@ mod tests {
         for (bytes, limit, code) in [
             (message(0, &[0; 1001]), 1000, Code::ResourceExhausted),
             (bomb, 100_000, Code::ResourceExhausted),
-            (message(0, b"abc")[..6].to_vec(), 1000, Code::Internal),
-            (message(2, b"abc"), 1000, Code::Internal),
-            (message(1, b"abc"), 1000, Code::Internal),
+            (message(0, b"abc")[..6].to_vec(), 1000, Code::InvalidArgument),
+            (message(2, b"abc"), 1000, Code::InvalidArgument),
+            (message(1, b"abc"), 1000, Code::InvalidArgument),
         ] {
             assert_eq!(frames(bytes, 4096, limit).next().await.unwrap().unwrap_err().code(), code);
         }

@@ -70,7 +70,7 @@ async fn pass(
     edge.admit(visit, endpoint, &parts.headers).await?;
     let deadline = edge.timeout(endpoint, &parts.headers)?.map(|t| Instant::now() + t);
     let refusal = Refusal::default();
-    let frames = Frames::new(body, &parts.headers, edge.config.max_body_bytes);
+    let frames = Frames::of_client(body, &parts.headers, edge.config.max_body_bytes);
     let body = if endpoint.client_streaming {
         Body::new(Checked { frames, refusal: refusal.clone(), json: None })
     } else {
@@ -165,11 +165,11 @@ impl http_body::Body for Passed {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        if this.deadline.as_mut().is_some_and(|d| d.poll_unpin(cx).is_ready()) {
+            return this.end(Problem::late());
+        }
         match Pin::new(inner).poll_frame(cx) {
-            Poll::Pending => match this.deadline.as_mut().map(|d| d.poll_unpin(cx)) {
-                Some(Poll::Ready(())) => this.end(Problem::late()),
-                _ => Poll::Pending,
-            },
+            Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_ref() {
                     if let Some(problem) = taken(&this.refusal) {

@@ -31,7 +31,7 @@ mod stream;
 mod upstream;
 mod web;
 
-pub use client::Peer;
+pub use client::PeerAddr;
 pub use config::{CorsConfig, EdgeConfig, HttpConfig, JsonConfig, Limits};
 pub use edge::{Backing, Edge, Probes};
 pub use site::{Site, Upstreams, policies};

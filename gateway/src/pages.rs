@@ -31,6 +31,11 @@ pub(crate) fn answer(edge: &Inner, site: &Site, visit: &mut Visit, parts: &Parts
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
+        "/" => {
+            let mut response = reply::empty(StatusCode::FOUND);
+            response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/docs"));
+            response
+        }
         "/docs" | "/docs/" => docs("text/html; charset=utf-8", HTML),
         "/docs/docs.js" => docs("text/javascript; charset=utf-8", SCRIPT),
         "/docs/docs.css" => docs("text/css; charset=utf-8", STYLE),

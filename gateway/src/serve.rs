@@ -2,7 +2,7 @@
 //! before the process ends.
 
 use crate::{
-    client::Peer,
+    client::PeerAddr,
     config::{HttpConfig, millis},
     edge::Edge,
     stall::Stall,
@@ -104,7 +104,7 @@ async fn connection(
     let ip = peer.ip().to_canonical();
     let handler = edge.clone();
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer(ip));
+        request.extensions_mut().insert(PeerAddr(ip));
         let edge = handler.clone();
         async move { Ok::<_, Infallible>(edge.handle(request).await) }
     });

@@ -118,7 +118,8 @@ fn policy(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy> {
         pool.get_extension_by_name("jangteo.options.v1.policy").is_some_and(|e| method.options().has_extension(&e));
     let service = method.parent_service();
     if has_options || service.package_name().starts_with("jangteo.") {
-        return proto::policy::policy(pool, method).map_err(Error::internal);
+        let policy = proto::policy::policy(pool, method);
+        return policy.map_err(|why| Error::invalid(method.full_name(), "NO_POLICY", why));
     }
     let level = method.options().get_field_by_name("idempotency_level").and_then(|v| v.as_enum_number()).unwrap_or(0);
     Ok(Policy {

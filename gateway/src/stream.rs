@@ -57,7 +57,7 @@ impl JsonStream {
         // Until its end a stream counts as left by its client.
         outcome.set(1);
         JsonStream {
-            frames: Frames::new(body, head, edge.config.max_reply_bytes),
+            frames: Frames::of_service(body, head, edge.config.max_reply_bytes),
             head: head.clone(),
             site: site.clone(),
             binding: binding.clone(),
@@ -184,6 +184,10 @@ impl http_body::Body for JsonStream {
             if this.ended {
                 return Poll::Ready(None);
             }
+            if this.deadline.as_mut().is_some_and(|d| d.poll_unpin(cx).is_ready()) {
+                this.fail(Problem::late())?;
+                continue;
+            }
             match this.frames.poll_frame(cx) {
                 Poll::Ready(Some(message)) => match message.and_then(|m| this.item(&m)) {
                     Ok(bytes) => {
@@ -202,10 +206,6 @@ impl http_body::Body for JsonStream {
                     }
                 }
                 Poll::Pending => {
-                    if this.deadline.as_mut().is_some_and(|d| d.poll_unpin(cx).is_ready()) {
-                        this.fail(Problem::late())?;
-                        continue;
-                    }
                     if this.mode != Some(Mode::Events) {
                         return Poll::Pending;
                     }

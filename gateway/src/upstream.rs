@@ -46,7 +46,7 @@ pub(crate) async fn unary(
     headers.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
     let work = async {
         let (parts, body) = call(endpoint, headers, body, None).await?.into_parts();
-        let mut frames = Frames::new(body, &parts.headers, limit);
+        let mut frames = Frames::of_service(body, &parts.headers, limit);
         let first = frames.next().await.transpose()?;
         if first.is_some() && frames.next().await.transpose()?.is_some() {
             return Err(Error::internal("a unary call was answered with several messages").into());

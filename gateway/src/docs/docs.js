@@ -25,7 +25,7 @@ function limits(s) {
   return Object.entries(words).filter(([k]) => k in s || `x-${k}` in s).map(([k, w]) => `${w} ${s[k] ?? s[`x-${k}`]}`).join(", ");
 }
 
-// An example value of a schema, deep enough to be edited.
+// An example to be edited: what is required, or everything where nothing is.
 function example(schema, depth = 0) {
   const s = resolve(schema);
   if (s.const !== undefined) return s.const;
@@ -36,8 +36,7 @@ function example(schema, depth = 0) {
     const out = {};
     if (depth > 3) return out;
     for (const [k, v] of Object.entries(s.properties || {})) {
-      const r = resolve(v);
-      if (!v.readOnly && !r.readOnly && (depth === 0 || (s.required || []).includes(k) || depth < 2)) out[k] = example(v, depth + 1);
+      if (!v.readOnly && !resolve(v).readOnly && (!s.required || s.required.includes(k))) out[k] = example(v, depth + 1);
     }
     return out;
   }
@@ -46,6 +45,8 @@ function example(schema, depth = 0) {
   if (s.format === "int64" || s.format === "uint64") return "0";
   if (s.format === "date-time") return "2026-01-02T03:04:05Z";
   if (s.format === "email") return "you@example.com";
+  if (s.format === "password") return "";
+  if (s.minLength) return "text";
   return "";
 }
 
@@ -118,10 +119,11 @@ function operation(path, verb, op) {
   const send = el("button", { textContent: "Send", onclick: () => call(op, verb, path, inputs, body, out) });
   const content = op.responses["200"].content || {};
   const answer = (content["application/x-ndjson"] || content["application/json"] || {}).schema;
-  const locked = (op.security || []).every((s) => s.bearer) ? (op["x-roles"] ? ` 🔒 ${op["x-roles"].join(", ")}` : " 🔒") : "";
+  const locked = (op.security || []).every((s) => s.bearer) ? (op["x-roles"] || ["signed in"]).join(", ") : "";
   const inside = el("div");
   const details = el("details", { id: op.operationId }, el("summary", {}, el("span", { className: `verb ${verb}`, textContent: verb.toUpperCase() }),
-    el("code", { textContent: path }), " ", el("span", { className: "muted", textContent: (op.summary || "") + locked })), inside);
+    el("code", { textContent: path }), " ", el("span", { className: "muted", textContent: op.summary || "" }),
+    locked ? el("span", { className: "who", textContent: locked }) : null), inside);
   // Built when first opened: a market has hundreds of operations.
   details.addEventListener("toggle", () => {
     if (inside.hasChildNodes()) return;
@@ -153,6 +155,8 @@ async function start() {
       }
     }
   }
+  const wanted = document.getElementById(location.hash.slice(1));
+  if (wanted) { wanted.open = true; wanted.scrollIntoView(); }
   document.getElementById("find").addEventListener("input", (e) => {
     const words = e.target.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const d of list.querySelectorAll("details[id]")) d.hidden = !words.every((w) => d.dataset.words.includes(w));

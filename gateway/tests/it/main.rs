@@ -1,6 +1,7 @@
 //! The edge through real sockets, before a server that misbehaves on request.
 
 mod connect;
+mod foreign;
 mod grpc;
 mod guard;
 mod library;

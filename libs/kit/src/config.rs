@@ -4,7 +4,10 @@
 //! `database.url`; `JANGTEO_CATALOG__X` sets `x` of the catalog service. An unknown key is an error.
 
 use crate::crash;
-use figment::{Figment, providers::{Env, Format, Serialized, Toml}};
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
 use jangteo_core::{Error, Result};
 use rpc::{CallerTrust, PeerConfig, TlsConfig};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -94,14 +97,23 @@ pub struct RedisConfig {
     pub url: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RpcConfig {
     /// A mesh retries, breaks circuits and names the caller: do none of it here.
     pub mesh: bool,
+    /// What stands before a service's name in its SPIFFE id in the mesh.
+    pub spiffe_prefix: String,
     /// Believe the caller's header; only where nobody else can reach the port.
     pub trust_caller_header: bool,
     pub peer: PeerConfig,
+}
+
+impl Default for RpcConfig {
+    fn default() -> Self {
+        let spiffe_prefix = "spiffe://cluster.local/ns/jangteo/sa/".to_owned();
+        RpcConfig { mesh: false, spiffe_prefix, trust_caller_header: false, peer: PeerConfig::default() }
+    }
 }
 
 impl RpcConfig {
@@ -110,7 +122,7 @@ impl RpcConfig {
     }
     pub fn trust(&self) -> CallerTrust {
         match (self.mesh, self.trust_caller_header) {
-            (true, _) => CallerTrust::Mesh,
+            (true, _) => CallerTrust::Mesh { prefix: self.spiffe_prefix.as_str().into() },
             (false, true) => CallerTrust::Header,
             (false, false) => CallerTrust::Transport,
         }
@@ -189,7 +201,8 @@ impl Config {
     /// Refuses sections that belong to nobody, and stores that don't go together.
     pub fn check(&self, services: &[&str]) -> Result<()> {
         let bad = |field: &str, text: String| Err(Error::invalid(field, "INVALID_CONFIGURATION", text));
-        for name in self.sections.keys().filter(|n| *n != "edge" && !services.contains(&n.as_str())) {
+        let foreign = |n: &&String| *n != "edge" && !services.contains(&n.as_str());
+        if let Some(name) = self.sections.keys().find(foreign) {
             return bad(name, "is no setting and no service".into());
         }
         if self.is_embedded() && self.nats.url.is_some() {

@@ -1,6 +1,9 @@
 //! Named places at which a test kills the process, to show that nothing is lost there.
 
-use std::sync::{OnceLock, atomic::{AtomicU32, Ordering}};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
 

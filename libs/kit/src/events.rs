@@ -4,7 +4,10 @@ use db::{Applied, Db, Tx};
 use futures::future::BoxFuture;
 use jangteo_core::{Call, Result};
 use proto::jangteo::event::v1::Envelope;
-use std::{ops::Deref, sync::{Arc, Mutex}};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex},
+};
 
 pub(crate) type Handler = Arc<dyn Fn(Delivered) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 

@@ -8,7 +8,10 @@ use proto::{
     Client as _,
     jangteo::auth::v1::{GetJwksRequest, ListRevocationsRequest, auth_service::Client},
 };
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A revoked session is refused within a second.
 const REVOCATIONS: Duration = Duration::from_millis(300);

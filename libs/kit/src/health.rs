@@ -6,7 +6,12 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use jangteo_core::{Error, Result};
 use rpc::Guarded;
-use std::{convert::Infallible, sync::Arc, task::{Context, Poll}, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::sync::watch;
 use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};

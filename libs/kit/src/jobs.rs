@@ -4,7 +4,10 @@ use bus::Stop;
 use db::{Db, Lease};
 use futures::future::BoxFuture;
 use jangteo_core::{Call, Clock, Result};
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 

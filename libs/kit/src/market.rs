@@ -1,9 +1,14 @@
 //! Builds and runs any selection of services in one process.
 
 use crate::{
-    Config, Entry, Probe, admin::Admin,
+    Config, Entry, Probe,
+    admin::Admin,
+    feed,
+    health::{self, Served},
     inbox::{Inbox, Log, Outbox},
-    feed, health::{self, Served}, mount::Mounted, process::Process, telemetry::Telemetry,
+    mount::Mounted,
+    process::Process,
+    telemetry::Telemetry,
 };
 use bus::{ConsumerSpec, Embedded, EventBus, JetStream, JetStreamConfig, Lag, Replay, Replayed, Stop};
 use cache::Cache;

@@ -1,6 +1,10 @@
 //! What a service mounts, erased so that the rest of the kit is compiled once.
 
-use crate::{Service, events::{Delivered, Handler, Received}, jobs::Job};
+use crate::{
+    Service,
+    events::{Delivered, Handler, Received},
+    jobs::Job,
+};
 use db::Db;
 use jangteo_core::{Call, Error, Result};
 use proto::Event;
@@ -13,10 +17,12 @@ pub struct Mount<S> {
     mounted: Mounted,
 }
 
+type Routes = Box<dyn FnOnce(&mut RoutesBuilder) + Send + Sync>;
+
 pub(crate) struct Mounted {
     pub name: &'static str,
     pub dbs: Vec<Db>,
-    pub routes: Vec<Box<dyn FnOnce(&mut RoutesBuilder) + Send + Sync>>,
+    pub routes: Vec<Routes>,
     /// By (source, aggregate): one consumer gets every event of an aggregate, so that it sees versions
     /// without gaps, and hands on the types it has a handler for.
     pub consumers: BTreeMap<(&'static str, &'static str), BTreeMap<String, Handler>>,
@@ -25,8 +31,7 @@ pub(crate) struct Mounted {
 
 impl<S: Service> Mount<S> {
     pub(crate) fn new(service: Arc<S>, dbs: Vec<Db>) -> Self {
-        let mounted =
-            Mounted { name: S::NAME, dbs, routes: Vec::new(), consumers: BTreeMap::new(), jobs: Vec::new() };
+        let mounted = Mounted { name: S::NAME, dbs, routes: Vec::new(), consumers: BTreeMap::new(), jobs: Vec::new() };
         Mount { service, mounted }
     }
 

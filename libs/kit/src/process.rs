@@ -27,9 +27,8 @@ pub(crate) struct Process {
 impl Process {
     pub fn new(config: Config, clock: Arc<dyn Clock>, services: &[Entry]) -> Result<Process> {
         if config.is_embedded() {
-            std::fs::create_dir_all(&config.data).map_err(|e| {
-                Error::invalid("data", "UNWRITABLE", format!("{}: {e}", config.data.display()))
-            })?;
+            std::fs::create_dir_all(&config.data)
+                .map_err(|e| Error::invalid("data", "UNWRITABLE", format!("{}: {e}", config.data.display())))?;
         }
         let secrets = Secrets::load(&config)?;
         let verifier = Arc::new(Verifier::default());
@@ -77,7 +76,13 @@ impl Process {
                 let urls = shards.filter(|s| !s.is_empty()).cloned().unwrap_or_else(|| vec![url.clone()]);
                 let replicas = if urls.len() == 1 { d.replicas.clone() } else { Vec::new() };
                 let schema = Some(service.name.to_owned());
-                let one = |url| DbConfig { url, schema: schema.clone(), replicas: replicas.clone(), relay: true, ..base.clone() };
+                let one = |url| DbConfig {
+                    url,
+                    schema: schema.clone(),
+                    replicas: replicas.clone(),
+                    relay: true,
+                    ..base.clone()
+                };
                 urls.into_iter().map(one).collect()
             }
         };

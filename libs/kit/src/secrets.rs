@@ -3,7 +3,10 @@
 use crate::Config;
 use db::crypt::Keyring;
 use jangteo_core::{Error, Result};
-use ring::{hkdf, rand::{SecureRandom, SystemRandom}};
+use ring::{
+    hkdf,
+    rand::{SecureRandom, SystemRandom},
+};
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 #[derive(Clone)]
@@ -39,7 +42,9 @@ impl Secrets {
     pub fn keyring(&self, config: &Config) -> Result<Keyring> {
         match &config.keys {
             Some(keys) => Keyring::new(keys),
-            None => Keyring::from_keys("1", [("1".to_owned(), self.derive("keyring.1"))], self.derive("keyring.lookup")),
+            None => {
+                Keyring::from_keys("1", [("1".to_owned(), self.derive("keyring.1"))], self.derive("keyring.lookup"))
+            }
         }
     }
 }

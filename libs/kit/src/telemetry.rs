@@ -38,7 +38,12 @@ pub fn init(config: &Config, name: &str) -> Result<Telemetry> {
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
     } else {
         let color = std::io::stderr().is_terminal();
-        tracing_subscriber::fmt::layer().compact().with_target(false).with_ansi(color).with_writer(std::io::stderr).boxed()
+        tracing_subscriber::fmt::layer()
+            .compact()
+            .with_target(false)
+            .with_ansi(color)
+            .with_writer(std::io::stderr)
+            .boxed()
     };
     let tracer = t.otlp.as_deref().map(|endpoint| exporter(endpoint, name, t.sample)).transpose()?;
     let spans = tracer.as_ref().map(|p| {

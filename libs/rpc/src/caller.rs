@@ -17,19 +17,20 @@ impl Caller {
 }
 
 /// What besides the transport may name the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum CallerTrust {
     /// Client certificates and this process only.
     #[default]
     Transport,
-    /// `x-forwarded-client-cert`, which Istio's sidecar writes and strips from outside.
-    Mesh,
+    /// `x-forwarded-client-cert`, which Istio's sidecar writes and strips from outside. Our services are
+    /// those whose SPIFFE id is `prefix` and their name: `spiffe://cluster.local/ns/jangteo/sa/`. Others share
+    /// the mesh, and may have accounts of the same names.
+    Mesh { prefix: Arc<str> },
     /// `x-jangteo-caller`, on a network where nobody else can reach the port.
     Header,
 }
 
-pub(crate) fn resolve(trust: CallerTrust, proven: Option<&Caller>, headers: &HeaderMap) -> Option<Arc<str>> {
+pub(crate) fn resolve(trust: &CallerTrust, proven: Option<&Caller>, headers: &HeaderMap) -> Option<Arc<str>> {
     if let Some(caller) = proven {
         return Some(caller.0.clone());
     }
@@ -37,12 +38,19 @@ pub(crate) fn resolve(trust: CallerTrust, proven: Option<&Caller>, headers: &Hea
     let header = |name: &str| headers.get_all(name).iter().next_back().and_then(|v| v.to_str().ok());
     match trust {
         CallerTrust::Transport => None,
-        CallerTrust::Mesh => header("x-forwarded-client-cert").and_then(service_of_xfcc).map(Into::into),
+        CallerTrust::Mesh { prefix } => {
+            let service = service_of(uri_of_xfcc(header("x-forwarded-client-cert")?)?, prefix);
+            service.map(Into::into)
+        }
         CallerTrust::Header => header(metadata::CALLER).map(Into::into),
     }
 }
 
-/// The service of a SPIFFE id, `spiffe://cluster.local/ns/market/sa/catalog`.
+fn service_of<'u>(uri: &'u str, prefix: &str) -> Option<&'u str> {
+    uri.strip_prefix(prefix).filter(|service| !service.is_empty() && !service.contains('/'))
+}
+
+/// The service of a SPIFFE id that our own authority signed, `spiffe://jangteo/ns/market/sa/catalog`.
 pub(crate) fn service_of_spiffe(uri: &str) -> Option<&str> {
     let rest = uri.strip_prefix("spiffe://")?;
     let path = &rest[rest.find('/')?..];
@@ -52,12 +60,12 @@ pub(crate) fn service_of_spiffe(uri: &str) -> Option<&str> {
 /// The last hop of the header is the one that the sidecar saw itself. Values may be quoted, and then
 /// hold the separators: `By=…;Subject="O=a,b;c";URI=…`.
 /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>
-fn service_of_xfcc(value: &str) -> Option<&str> {
+fn uri_of_xfcc(value: &str) -> Option<&str> {
     let last = split_unquoted(value, ',').last()?;
     let mut uris = split_unquoted(last, ';').filter_map(|part| part.trim().strip_prefix("URI="));
     // An identity has one URI; with two there is no telling whose it is.
     match (uris.next(), uris.next()) {
-        (Some(uri), None) => service_of_spiffe(uri.trim_matches('"')),
+        (Some(uri), None) => Some(uri.trim_matches('"')),
         _ => None,
     }
 }
@@ -85,12 +93,14 @@ mod tests {
         headers.insert(metadata::CALLER, "order".parse().unwrap());
         let xfcc = "By=spiffe://x/ns/m/sa/a;URI=spiffe://evil/ns/m/sa/admin,By=b;Hash=1;URI=spiffe://c.l/ns/m/sa/user";
         headers.insert("x-forwarded-client-cert", xfcc.parse().unwrap());
-        let by = |trust| resolve(trust, None, &headers).map(|c| c.to_string());
+        let mesh = |prefix: &str| CallerTrust::Mesh { prefix: prefix.into() };
+        let by = |trust| resolve(&trust, None, &headers).map(|c| c.to_string());
         assert_eq!(by(CallerTrust::Transport), None);
-        assert_eq!(by(CallerTrust::Mesh).as_deref(), Some("user"));
+        assert_eq!(by(mesh("spiffe://c.l/ns/m/sa/")).as_deref(), Some("user"));
+        assert_eq!(by(mesh("spiffe://c.l/ns/other/sa/")), None, "another namespace");
         assert_eq!(by(CallerTrust::Header).as_deref(), Some("order"));
         let proven = Caller("catalog".into());
-        assert_eq!(resolve(CallerTrust::Header, Some(&proven), &headers).as_deref(), Some("catalog"));
+        assert_eq!(resolve(&CallerTrust::Header, Some(&proven), &headers).as_deref(), Some("catalog"));
     }
 
     #[test]
@@ -105,13 +115,14 @@ mod tests {
             ("URI=spiffe://c/sa/user,", None),
             ("", None),
         ] {
-            assert_eq!(service_of_xfcc(value), service, "{value}");
+            assert_eq!(uri_of_xfcc(value).and_then(service_of_spiffe), service, "{value}");
         }
         let mut headers = HeaderMap::new();
         for v in ["URI=spiffe://c/sa/admin", "URI=spiffe://c/sa/user"] {
             headers.append("x-forwarded-client-cert", v.parse().unwrap());
         }
-        assert_eq!(resolve(CallerTrust::Mesh, None, &headers).as_deref(), Some("user"), "the nearest hop's line");
+        let trust = CallerTrust::Mesh { prefix: "spiffe://c/sa/".into() };
+        assert_eq!(resolve(&trust, None, &headers).as_deref(), Some("user"), "the nearest hop's line");
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Guarded {
         let trace = Trace { traceparent: text(names::TRACEPARENT), tracestate: text(names::TRACESTATE) };
         let trace = trace::enter(&watch.span, trace);
         let proven = parts.extensions.remove::<Caller>();
-        let caller = admit(&method.policy, caller::resolve(self.guard.trust, proven.as_ref(), &parts.headers))?;
+        let caller = admit(&method.policy, caller::resolve(&self.guard.trust, proven.as_ref(), &parts.headers))?;
         let timeout = [asked(&parts.headers)?, method.policy.timeout].into_iter().flatten().min();
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         watch.deadline = deadline;

@@ -48,7 +48,13 @@ pub struct Verifier {
     /// Counts the key sets seen; a waiter knows that a look was taken after it asked.
     looks: watch::Sender<u64>,
     wanted: tokio::sync::Notify,
+    /// Tokens whose signature was good under the present keys, so that a token is not verified anew by
+    /// the edge and by each service of the process. Times and revocations are looked at every time.
+    seen: Mutex<HashMap<Box<str>, Arc<Claims>>>,
 }
+
+/// More tokens than this in use at once begin a new memory.
+const SEEN: usize = 8192;
 
 #[derive(Default)]
 struct Revoked {
@@ -73,6 +79,7 @@ impl Default for Verifier {
             revoked: Mutex::default(),
             looks: watch::Sender::new(0),
             wanted: tokio::sync::Notify::new(),
+            seen: Mutex::default(),
         }
     }
 }
@@ -89,6 +96,7 @@ impl Verifier {
             }
         });
         self.keys.store(Arc::new(keys.collect()));
+        self.seen.lock().expect("no holder panics").clear();
         self.looks.send_modify(|n| *n += 1);
     }
 
@@ -116,20 +124,7 @@ impl Verifier {
     /// The person whom a token names. Every refusal is UNAUTHENTICATED with one of the reasons
     /// TOKEN_INVALID, TOKEN_EXPIRED, SESSION_REVOKED.
     pub async fn verify(&self, token: &str, now: Time) -> Result<User> {
-        if token.len() > MAX_TOKEN {
-            return Err(invalid());
-        }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
-        let is_access = header.typ.as_deref().is_some_and(|t| t.eq_ignore_ascii_case(TOKEN_TYPE));
-        // No extension that might be critical is understood here.
-        if header.alg != Algorithm::EdDSA || !is_access || header.crit.is_some() {
-            return Err(invalid());
-        }
-        // `jku`, `jwk` and `x5u` are never looked at: keys come from the auth service alone.
-        let kid = header.kid.ok_or_else(invalid)?;
-        let key = self.key(&kid).await?;
-        let data = jsonwebtoken::decode::<Claims>(token, &key, &self.validation).map_err(|_| invalid())?;
-        let claims = data.claims;
+        let claims = self.signed(token).await?;
         let latest = now.timestamp().saturating_add(LEEWAY_SECONDS);
         if claims.sub.is_empty() || claims.sid.is_empty() || claims.nbf > latest || claims.iat > latest {
             return Err(invalid());
@@ -141,11 +136,41 @@ impl Verifier {
             return Err(Error::unauthenticated("SESSION_REVOKED", "the session was signed out; sign in again"));
         }
         Ok(User {
-            user_id: claims.sub.into(),
-            session_id: claims.sid.into(),
-            roles: claims.roles.into(),
+            user_id: claims.sub.as_str().into(),
+            session_id: claims.sid.as_str().into(),
+            roles: claims.roles.as_slice().into(),
             expires: Time::from_timestamp(claims.exp, 0).unwrap_or_default(),
         })
+    }
+
+    /// The claims of a token that one of our keys signed.
+    async fn signed(&self, token: &str) -> Result<Arc<Claims>> {
+        if token.len() > MAX_TOKEN {
+            return Err(invalid());
+        }
+        if let Some(claims) = self.seen.lock().expect("no holder panics").get(token) {
+            return Ok(claims.clone());
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
+        let is_access = header.typ.as_deref().is_some_and(|t| t.eq_ignore_ascii_case(TOKEN_TYPE));
+        // No extension that might be critical is understood here.
+        if header.alg != Algorithm::EdDSA || !is_access || header.crit.is_some() {
+            return Err(invalid());
+        }
+        // `jku`, `jwk` and `x5u` are never looked at: keys come from the auth service alone.
+        let kid = header.kid.ok_or_else(invalid)?;
+        let key = self.key(&kid).await?;
+        let data = jsonwebtoken::decode::<Claims>(token, &key, &self.validation).map_err(|_| invalid())?;
+        let claims = Arc::new(data.claims);
+        let mut seen = self.seen.lock().expect("no holder panics");
+        // The keys may have changed while the signature was looked at.
+        if self.keys.load().get(&kid).is_some_and(|now| Arc::ptr_eq(now, &key)) {
+            if seen.len() >= SEEN {
+                seen.clear();
+            }
+            seen.insert(token.into(), claims.clone());
+        }
+        Ok(claims)
     }
 
     async fn key(&self, kid: &str) -> Result<Arc<DecodingKey>> {

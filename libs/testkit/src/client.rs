@@ -73,10 +73,11 @@ impl Request {
         self.header("idempotency-key", key)
     }
 
+    /// Replaces an earlier value of the header.
     pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Request {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
         let value = HeaderValue::from_str(value.as_ref()).expect("a header's value");
-        self.builder = self.builder.header(name, value);
+        self.builder = self.builder.headers(HeaderMap::from_iter([(name, value)]));
         self
     }
 

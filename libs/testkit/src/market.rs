@@ -219,6 +219,14 @@ impl Market {
         }
     }
 
+    /// SIGTERM to every process, the edge first; each must end by itself and without an error.
+    pub async fn stop(&mut self) {
+        for member in self.members.iter_mut().rev() {
+            let status = member.process.stop(READY).await;
+            assert!(status.success(), "{}: {status}\n{}", member.process.name(), member.process.log());
+        }
+    }
+
     /// Starts the processes that are not running, on the same ports and data, and waits until all are ready.
     pub async fn restart(&mut self) {
         for member in &mut self.members {

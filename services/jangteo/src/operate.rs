@@ -66,7 +66,10 @@ pub async fn events(config: Config, command: Events) -> Result<()> {
             for letter in &letters {
                 let e = &letter.envelope;
                 let (time, id, version) = (letter.time, &e.aggregate_id, e.version);
-                println!("{}\t{time}\t{}\t{id} v{version}\t{} attempts\t{}", e.event_id, e.r#type, letter.attempts, letter.error);
+                println!(
+                    "{}\t{time}\t{}\t{id} v{version}\t{} attempts\t{}",
+                    e.event_id, e.r#type, letter.attempts, letter.error
+                );
             }
             println!("{} dead letters", letters.len());
         }
@@ -80,7 +83,10 @@ pub async fn events(config: Config, command: Events) -> Result<()> {
             let replay = Replay { from: position(from.as_deref().unwrap_or("start"))?, baseline: false };
             let done = market.replay(&consumer, replay, Stop::new()).await?;
             let (delivered, duplicates) = (done.delivered, done.duplicates);
-            println!("delivered {delivered}, of which {duplicates} had been applied before; {} dead letters", done.dead_letters);
+            println!(
+                "delivered {delivered}, of which {duplicates} had been applied before; {} dead letters",
+                done.dead_letters
+            );
         }
     }
     telemetry.flush().await;

@@ -34,7 +34,11 @@ pub async fn serve(config: Config, services: &str, demo: bool) -> Result<()> {
     }
     let name = selected[0].name;
     if config.grpc.is_none() {
-        return Err(Error::invalid("grpc", "REQUIRED", "services on their own need an address: JANGTEO_GRPC=0.0.0.0:50051"));
+        return Err(Error::invalid(
+            "grpc",
+            "REQUIRED",
+            "services on their own need an address: JANGTEO_GRPC=0.0.0.0:50051",
+        ));
     }
     let telemetry = telemetry::init(&config, name)?;
     let running = build(config, &selected).await?.start(name, &telemetry).await?;
@@ -135,7 +139,8 @@ pub fn openapi(config: &Config) -> Result<String> {
     let config: EdgeConfig = config.section("edge")?;
     let policies = Arc::new(proto::policy::policies(proto::pool()).map_err(Error::internal)?);
     // Nothing is called, so the channels may lead nowhere.
-    let nowhere = Peer { caller: "gateway".into(), policies, config: Default::default() }.local(LocalService::default());
+    let nowhere =
+        Peer { caller: "gateway".into(), policies, config: Default::default() }.local(LocalService::default());
     let upstreams = served_services().map(|(_, name)| (name, nowhere.clone())).collect();
     let site = Site::load(proto::pool(), &upstreams, config.json.options())?;
     String::from_utf8(site.openapi(&config.title).to_vec()).map_err(Error::internal)
@@ -144,7 +149,11 @@ pub fn openapi(config: &Config) -> Result<String> {
 fn upstream(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some((service, url)) if !service.is_empty() && url.contains("://") => Ok((service.to_owned(), url.to_owned())),
-        _ => Err(Error::invalid("upstream", "INVALID_UPSTREAM", format!("{text} is not package.Service=http://host:port"))),
+        _ => Err(Error::invalid(
+            "upstream",
+            "INVALID_UPSTREAM",
+            format!("{text} is not package.Service=http://host:port"),
+        )),
     }
 }
 

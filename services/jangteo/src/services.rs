@@ -3,11 +3,7 @@
 use jangteo_core::{Error, Result};
 use kit::{Entry, entry};
 
-pub const SERVICES: &[Entry] = &[
-    entry::<auth::Auth>(),
-    entry::<user::Users>(),
-    entry::<catalog::Catalog>(),
-];
+pub const SERVICES: &[Entry] = &[entry::<auth::Auth>(), entry::<user::Users>(), entry::<catalog::Catalog>()];
 
 /// `all`, or names separated by commas.
 pub fn select(names: &str) -> Result<Vec<Entry>> {

@@ -7,7 +7,6 @@ mod rules;
 /// Made from `tests/rules.proto` as the real ones are from `proto/`.
 mod generated {
     #![expect(clippy::all, reason = "written by prost")]
-    #![expect(dead_code, reason = "the tests use the half of it")]
     include!(concat!(env!("OUT_DIR"), "/tests/modules.rs"));
 }
 use generated::jangteo;

@@ -131,5 +131,6 @@ fn one_of_several_is_chosen() {
     let good = Choice { way: Some(Way::Card("1234".into())), request_id: "k".into(), ..Default::default() };
     assert_eq!(good.request_id(), "k");
     assert_eq!(texts().request_id(), "");
+    assert!(broken(crate::jangteo::options::v1::EventOptions::default()).is_empty(), "no rules, no violations");
     assert!(broken(good).is_empty());
 }

@@ -33,13 +33,14 @@ async fn server(trust: CallerTrust) -> (Arc<Probe>, Server, tonic::transport::Ch
 
 #[tokio::test]
 async fn a_header_names_the_caller_only_where_it_is_trusted() {
+    let mesh = || CallerTrust::Mesh { prefix: "spiffe://a/ns/m/sa/".into() };
     let caller = ("x-jangteo-caller", "order");
     let xfcc = ("x-forwarded-client-cert", "By=x;URI=spiffe://a/sa/admin,By=y;URI=spiffe://a/ns/m/sa/user");
     for (trust, header, seen) in [
         (CallerTrust::Transport, caller, None),
         (CallerTrust::Transport, xfcc, None),
-        (CallerTrust::Mesh, caller, None),
-        (CallerTrust::Mesh, xfcc, Some("user")),
+        (mesh(), caller, None),
+        (mesh(), xfcc, Some("user")),
         (CallerTrust::Header, caller, Some("order")),
         (CallerTrust::Header, xfcc, None),
     ] {

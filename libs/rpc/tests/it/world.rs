@@ -72,7 +72,6 @@ pub struct Server {
 }
 
 impl Server {
-    #[expect(clippy::disallowed_methods, reason = "a test's server")]
     pub async fn start(tls: Option<TlsFiles>, service: Guarded) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, tls, service)

@@ -70,7 +70,7 @@ pub async fn an_update_without_a_mask_changes_what_is_there(s: Store) {
     let made = w.list_one(|_| {}).await;
     let req = wire::UpdateProductRequest { price: won(99_000), stock: Some(3), ..update(&made) };
     let changed = w.catalog.update_product(by(SELLER), req).await.unwrap();
-    assert_eq!((changed.price.unwrap().units, changed.stock(), &changed.title), (99_000, 3, &made.title));
+    assert_eq!((changed.price.as_ref().unwrap().units, changed.stock(), &changed.title), (99_000, 3, &made.title));
     let events = w.history(&made.product_id).await;
     let [_, updated, stock] = &events[..] else { panic!("{events:?}") };
     assert!(matches!(&updated.event, Some(Event::Updated(e)) if e.changed == ["price"]));

@@ -51,7 +51,8 @@ async fn reads() {
         let file = folder.path().join("floor");
         std::fs::write(&file, &body).expect("write the floor's answer");
         let floor = Server::floor(&file).await;
-        let mut targets = [rows::Row::new(name, "edge"), rows::Row::new(name, "grpc, no edge"), rows::Row::new(name, "floor: hyper")];
+        let mut targets =
+            [rows::Row::new(name, "edge"), rows::Row::new(name, "grpc, no edge"), rows::Row::new(name, "floor: hyper")];
         for _ in 0..ROUNDS {
             targets[0].add(load::http(&market, market.http, &path, SLICE).await);
             targets[1].add(load::grpc(&market, &call, SLICE).await);

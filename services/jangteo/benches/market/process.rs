@@ -84,9 +84,11 @@ impl Drop for Server {
 }
 
 /// Serves `file` until killed.
+#[expect(clippy::disallowed_methods, reason = "the floor has nothing to drain")]
 pub fn floor(port: u16, file: &Path) {
     let body = Bytes::from(std::fs::read(file).expect("the floor's answer"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("bind");
         loop {
@@ -94,17 +96,24 @@ pub fn floor(port: u16, file: &Path) {
             let _ = stream.set_nodelay(true);
             let body = body.clone();
             let service = hyper::service::service_fn(move |_| {
-                let response = http::Response::builder().header("content-type", "application/json").body(Full::new(body.clone()));
+                let response =
+                    http::Response::builder().header("content-type", "application/json").body(Full::new(body.clone()));
                 std::future::ready(response)
             });
-            tokio::task::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::task::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
         }
     });
 }
 
 /// Keeps a process on one core; without taskset, or with one core, it goes where it likes.
 pub fn pin(pid: u32, core: usize) {
-    let _ = Command::new("taskset").args(["-a", "-cp", &core.to_string(), &pid.to_string()]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let _ = Command::new("taskset")
+        .args(["-a", "-cp", &core.to_string(), &pid.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// Settings for a market on the servers that `scripts/with-servers` started.

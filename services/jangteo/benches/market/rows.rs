@@ -65,7 +65,8 @@ impl Table {
 }
 
 fn millis(sorted: &[Duration], percent: usize) -> f64 {
-    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).map_or(0.0, Duration::as_secs_f64) * 1e3
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).map_or(0.0, Duration::as_secs_f64)
+        * 1e3
 }
 
 #[derive(Default)]
@@ -98,8 +99,13 @@ impl Events {
     }
 
     pub fn print(self) {
-        println!("\nproducts created through the edge, {WRITERS} writers; each is a row, an event and an outbox entry in one commit");
-        println!("{:<38} {:>10} {:>10} {:>12} {:>12} {:>8}", "stores", "writes/s", "events/s", "drained ms", "CPU-us/write", "RSS MiB");
+        println!(
+            "\nproducts created through the edge, {WRITERS} writers; each is a row, an event and an outbox entry in one commit"
+        );
+        println!(
+            "{:<38} {:>10} {:>10} {:>12} {:>12} {:>8}",
+            "stores", "writes/s", "events/s", "drained ms", "CPU-us/write", "RSS MiB"
+        );
         self.0.iter().for_each(|line| println!("{line}"));
     }
 }
@@ -126,7 +132,9 @@ async fn writer(port: u16, token: &str, until: Instant) -> usize {
 
 fn post(path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nhost: bench\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: bench\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// Events that have not left the outbox yet, over all services; the embedded bus has no outbox.

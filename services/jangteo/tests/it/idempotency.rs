@@ -17,7 +17,8 @@ async fn a_hundred_identical_calls_make_one_product(topology: Topology) {
     let client = market.client();
     let seller = join(&client).await;
     // On a busy machine some run out of time and are sent again, which is what the key is for.
-    let calls = (0..100).map(|_| accepted(|| client.post("/v1/products", lamp()).bearer(&seller.access).key("one-lamp")));
+    let calls =
+        (0..100).map(|_| accepted(|| client.post("/v1/products", lamp()).bearer(&seller.access).key("one-lamp")));
     let mut answers: Vec<_> = join_all(calls).await.into_iter().map(|reply| reply.text).collect();
     answers.dedup();
     assert_eq!(answers.len(), 1, "every caller gets the same answer");

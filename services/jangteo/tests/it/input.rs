@@ -5,7 +5,7 @@ use testkit::{Reply, Topology};
 
 use crate::{
     everywhere, stores,
-    world::{Person, join, lamp, market, sell, setup},
+    world::{Person, SOON, join, lamp, market, sell, setup},
 };
 
 everywhere!(bad_input_is_named_and_writes_nothing);
@@ -131,7 +131,7 @@ fn complaint(reply: &Reply, fields: Fields) -> Option<String> {
 
 /// The number of events, once those of the set-up have all been written.
 async fn settled(market: &testkit::Market) -> i64 {
-    testkit::eventually(std::time::Duration::from_secs(10), async || {
+    testkit::eventually(SOON, async || {
         let store = stores::Store::open(market, "user").await;
         (store.count("event", "aggregate = 'profile'").await == 1).then_some(())
     })

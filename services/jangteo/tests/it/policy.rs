@@ -7,7 +7,7 @@ use testkit::{Client, Market, Reply, Topology, jwt};
 use crate::{
     descriptors::{Method, Route, body, methods},
     everywhere,
-    world::{ADMIN, Person, join, join_as, login, sell, setup},
+    world::{ADMIN, Person, SOON, join, join_as, login, sell, setup},
 };
 use proto::policy::Access;
 
@@ -93,8 +93,8 @@ impl Verdict {
     }
 }
 
-/// The people of the matrix. Methods of auth change sessions, passwords and roles, so each of their
-/// calls gets people of its own.
+/// The people of the matrix. Methods of auth change sessions, passwords and roles, so whoever calls one
+/// calls nothing else.
 struct Cast {
     owner: Person,
     other: Person,
@@ -105,11 +105,17 @@ struct Cast {
 
 impl Cast {
     async fn new(client: &Client, expired: &str) -> Cast {
-        Cast {
-            owner: join(client).await,
-            other: join(client).await,
-            admin: login(client, ADMIN).await,
-            expired: expired.to_owned(),
+        let (owner, other) = (join(client).await, join(client).await);
+        Cast { owner, other, admin: administrator(client).await, expired: expired.to_owned() }
+    }
+
+    /// Somebody else in the role of `who`.
+    async fn recast(&mut self, client: &Client, who: Who) {
+        match who {
+            Who::Owner => self.owner = join(client).await,
+            Who::Other => self.other = join(client).await,
+            Who::Admin => self.admin = administrator(client).await,
+            Who::Anonymous | Who::Expired | Who::Forged => {}
         }
     }
 
@@ -141,6 +147,14 @@ impl Cast {
     }
 }
 
+/// Somebody new whom the first administrator made one too.
+async fn administrator(client: &Client) -> Person {
+    let person = join(client).await;
+    let grant = client.post(format!("/v1/auth/users/{}/roles:grant", person.user_id), json!({"role": "ROLE_ADMIN"}));
+    grant.bearer(&login(client, ADMIN).await.access).send().await.expect(200);
+    login(client, &person.email).await
+}
+
 /// An id of the right shape that nothing has.
 fn absent(variable: &str, like: &str) -> String {
     let (prefix, rest) = like.split_once('_').unwrap_or_else(|| panic!("{variable}: {like} is no id"));
@@ -168,9 +182,12 @@ async fn the_whole_matrix(topology: Topology) {
         let targets: &[Target] =
             if route.variable().is_some() { &[Target::Theirs, Target::Absent] } else { &[Target::None] };
         for target in targets {
+            if *target != Target::None {
+                cast.recast(&client, Who::Owner).await;
+            }
             for who in EVERYBODY {
-                if method.policy.service == "auth" || name(&method) == "CreateAddress" {
-                    cast = Cast::new(&client, &expired).await;
+                if method.policy.service == "auth" {
+                    cast.recast(&client, who).await;
                 }
                 let reply = call(&client, &cast, &method, route, who, *target).await;
                 cells += 1;
@@ -188,7 +205,7 @@ async fn the_whole_matrix(topology: Topology) {
 /// Profiles come by event, a moment after the accounts.
 async fn settled(client: &Client, cast: &Cast) {
     for person in [&cast.owner, &cast.other, &cast.admin] {
-        testkit::eventually(std::time::Duration::from_secs(10), async || {
+        testkit::eventually(SOON, async || {
             client.get("/v1/users/me").bearer(&person.access).send().await.status == 200
         })
         .await;
@@ -199,7 +216,7 @@ async fn call(client: &Client, cast: &Cast, method: &Method, route: &Route, who:
     let path = match route.variable() {
         None => route.path(""),
         Some(variable) => {
-            if variable == "user_id" && method.policy.service == "user" {
+            if method.policy.service == "user" {
                 settled(client, cast).await;
             }
             let id = cast.thing(client, variable).await;

@@ -8,7 +8,7 @@ use testkit::{Client, Market, Topology, eventually};
 use crate::{
     descriptors::{Method, body, methods, sensitivity},
     everywhere,
-    world::setup,
+    world::{SOON, setup},
 };
 
 everywhere!(canaries_never_sing);
@@ -85,10 +85,7 @@ async fn a_person_made_of_canaries(client: &Client, canaries: &mut Canaries) -> 
     let access = refreshed.str("accessToken").to_owned();
     let totp = client.post("/v1/auth/totp:enroll", json!({})).bearer(&access).send().await.expect(200);
     canaries.keep(&totp, &["secret", "otpauthUrl"]);
-    eventually(std::time::Duration::from_secs(10), async || {
-        client.get("/v1/users/me").bearer(&access).send().await.status == 200
-    })
-    .await;
+    eventually(SOON, async || client.get("/v1/users/me").bearer(&access).send().await.status == 200).await;
     let [bio, real_name, phone] = ["bio", "real_name", "phone_number"].map(|f| canaries.value(f).expect("a value"));
     let profile = json!({"bio": bio, "realName": real_name, "phoneNumber": phone});
     client.patch("/v1/users/me", profile).bearer(&access).send().await.expect(200);

@@ -40,6 +40,7 @@ impl TraceService for Collector {
 }
 
 impl Collector {
+    #[expect(clippy::disallowed_methods, reason = "ends with the test")]
     async fn start() -> (Collector, SocketAddr) {
         let collector = Collector::default();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -65,9 +66,9 @@ async fn a_trace_runs_from_the_edge_through_calls_and_events_of_all_processes() 
         let seen = collector.0.lock().unwrap().clone();
         let ours: Vec<_> = seen.iter().filter(|(_, trace, ..)| trace == TRACE).collect();
         let named = |name: &str| ours.iter().filter(|(n, ..)| n == name).count();
-        let connected = ours.iter().all(|(.., parent)| {
-            parent == "b7ad6b7169203331" || ours.iter().any(|(_, _, span, _)| span == parent)
-        });
+        let connected = ours
+            .iter()
+            .all(|(.., parent)| parent == "b7ad6b7169203331" || ours.iter().any(|(_, _, span, _)| span == parent));
         let complete = named("http") == 1 && named("event") == 1 && named("rpc") >= 2 && connected;
         if complete { Ok(()) } else { Err(format!("{ours:?}")) }
     })

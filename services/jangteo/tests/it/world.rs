@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testkit::{Client, Market, Reply, Request, Setup, Topology, eventually};
 
 /// How long an event or a peer's return may take, on a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(60);
 
 pub const PASSWORD: &str = "seven-quiet-magpies";
 pub const ADMIN: &str = "admin@market.example";
@@ -102,6 +102,7 @@ pub async fn accepted(request: impl Fn() -> Request) -> Reply {
         match reply.status {
             200 => Ok(reply),
             503 | 504 => Err(reply),
+            409 if reply.reason() == Some("CONTENTION") => Err(reply),
             _ => panic!("{reply:?}"),
         }
     })
