@@ -158,8 +158,10 @@ impl Guarded {
             return to_status(e, "rpc.jangteo").into_http();
         };
         let span = tracing::info_span!("rpc", method = %method.path, code = Empty, principal = Empty, caller = Empty);
+        // Before the span is entered: from then on its parent is fixed.
+        let trace = trace::enter(&span, sent(request.headers()));
         let mut watch = Watch::new(method.clone(), span.clone(), Instant::now());
-        let answer = self.guarded(&method, request, &mut watch).instrument(span.clone()).await;
+        let answer = self.guarded(&method, request, trace, &mut watch).instrument(span.clone()).await;
         let answer = answer.unwrap_or_else(|e| to_status(e, "rpc.jangteo").into_http());
         span.in_scope(|| log_status(answer.extensions().get::<Status>(), &method.path));
         if let Some(code) = code_of(answer.headers()) {
@@ -172,11 +174,14 @@ impl Guarded {
     }
 
     /// Leaves the deadline in `watch`.
-    async fn guarded(&self, method: &Method, request: Request<Body>, watch: &mut Watch) -> Result<Response<Body>> {
+    async fn guarded(
+        &self,
+        method: &Method,
+        request: Request<Body>,
+        trace: Trace,
+        watch: &mut Watch,
+    ) -> Result<Response<Body>> {
         let (mut parts, body) = request.into_parts();
-        let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let trace = Trace { traceparent: text(names::TRACEPARENT), tracestate: text(names::TRACESTATE) };
-        let trace = trace::enter(&watch.span, trace);
         let proven = parts.extensions.remove::<Caller>();
         let caller = admit(&method.policy, caller::resolve(&self.guard.trust, proven.as_ref(), &parts.headers))?;
         let timeout = [asked(&parts.headers)?, method.policy.timeout].into_iter().flatten().min();
@@ -224,6 +229,12 @@ impl Service<Request<Body>> for Guarded {
         let this = self.clone();
         Box::pin(async move { Ok(this.answer(request).await) })
     }
+}
+
+/// The trace that the caller sent along.
+fn sent(headers: &HeaderMap) -> Trace {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    Trace { traceparent: text(names::TRACEPARENT), tracestate: text(names::TRACESTATE) }
 }
 
 fn bearer(value: &str) -> Result<&str> {

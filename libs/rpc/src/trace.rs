@@ -24,7 +24,8 @@ pub fn is_traceparent(value: &str) -> bool {
     parse(value, None).is_some()
 }
 
-/// Makes `span` a child of `trace`, and returns the trace as seen from inside the span, which is what
+/// Makes `span`, which must not have been entered yet, a child of `trace`, and returns the trace as seen
+/// from inside the span, which is what
 /// goes on to others. Where no exporter is configured the trace goes on as it came.
 pub fn enter(span: &Span, trace: Trace) -> Trace {
     let Some(parent) = trace.traceparent.as_deref().and_then(|t| parse(t, trace.tracestate.as_deref())) else {

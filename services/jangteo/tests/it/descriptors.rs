@@ -11,6 +11,7 @@ use crate::world::PASSWORD;
 pub struct Method {
     pub policy: Policy,
     pub input: MessageDescriptor,
+    pub output: MessageDescriptor,
     /// Absent: not reachable over REST.
     pub route: Option<Route>,
 }
@@ -34,8 +35,19 @@ pub fn methods() -> Vec<Method> {
             policy: proto::policy::policy(pool, &m).expect("a policy"),
             route: route(&m),
             input: m.input(),
+            output: m.output(),
         })
         .collect()
+}
+
+/// The method that makes the thing which `variable` names: `CreateProduct` for `product_id`.
+pub fn creator(variable: &str) -> Method {
+    let makes = |m: &Method| {
+        let creates = m.policy.path.rsplit('/').next().is_some_and(|name| name.starts_with("Create"));
+        let route = m.route.as_ref().is_some_and(|route| route.has_body && route.variable().is_none());
+        creates && route && m.output.get_field_by_name(variable).is_some()
+    };
+    methods().into_iter().find(makes).unwrap_or_else(|| panic!("no Create method gives a {variable}"))
 }
 
 fn route(m: &MethodDescriptor) -> Option<Route> {

@@ -5,9 +5,9 @@ use serde_json::json;
 use testkit::{Client, Market, Reply, Topology, jwt};
 
 use crate::{
-    descriptors::{Method, Route, body, methods},
+    descriptors::{Method, Route, body, creator, methods},
     everywhere,
-    world::{ADMIN, Person, SOON, join, join_as, login, sell, setup},
+    world::{ADMIN, Person, SOON, join, join_as, login, setup},
 };
 use proto::policy::Access;
 
@@ -133,16 +133,16 @@ impl Cast {
     /// The id of something of the owner's, newly made.
     async fn thing(&self, client: &Client, variable: &str) -> String {
         match variable {
-            "product_id" => sell(client, &self.owner).await,
             "user_id" => self.owner.user_id.clone(),
             "session_id" => login(client, &self.owner.email).await.session_id,
-            "address_id" => {
-                let address = json!({"recipient": "Nari", "phoneNumber": "+821012345678", "postalCode": "04524",
-                    "line1": "Sejong-daero 110"});
-                let made = client.post("/v1/users/me/addresses", address).bearer(&self.owner.access).send().await;
-                made.expect(200).str("addressId").to_owned()
+            _ => {
+                let method = creator(variable);
+                let route = method.route.as_ref().expect("a creator has a route");
+                let request = client.post(route.path(""), body(&method.input, route, &mut |_| None));
+                let made = request.bearer(&self.owner.access).send().await.expect(200);
+                let field = method.output.get_field_by_name(variable).expect("a creator gives the id");
+                made.str(field.json_name()).to_owned()
             }
-            _ => panic!("say here how a {variable} is made"),
         }
     }
 }

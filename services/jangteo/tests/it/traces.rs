@@ -20,9 +20,17 @@ use crate::world;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-/// (name, trace, span, parent) of every span that was exported.
+#[derive(Debug, Clone)]
+struct Span {
+    name: String,
+    trace: String,
+    id: String,
+    parent: String,
+}
+
+/// Every span that was exported.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(String, String, String, String)>>>);
+struct Collector(Arc<Mutex<Vec<Span>>>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -34,7 +42,12 @@ impl TraceService for Collector {
         let scopes = request.into_inner().resource_spans.into_iter().flat_map(|r| r.scope_spans);
         let spans = scopes.flat_map(|s| s.spans);
         let mut seen = self.0.lock().unwrap();
-        seen.extend(spans.map(|s| (s.name, hex(&s.trace_id), hex(&s.span_id), hex(&s.parent_span_id))));
+        seen.extend(spans.map(|s| Span {
+            trace: hex(&s.trace_id),
+            id: hex(&s.span_id),
+            parent: hex(&s.parent_span_id),
+            name: s.name,
+        }));
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -64,11 +77,10 @@ async fn a_trace_runs_from_the_edge_through_calls_and_events_of_all_processes() 
     // The edge, the call to auth, the event in user's process, and the call back to auth that it makes.
     eventually(Duration::from_secs(30), async || {
         let seen = collector.0.lock().unwrap().clone();
-        let ours: Vec<_> = seen.iter().filter(|(_, trace, ..)| trace == TRACE).collect();
-        let named = |name: &str| ours.iter().filter(|(n, ..)| n == name).count();
-        let connected = ours
-            .iter()
-            .all(|(.., parent)| parent == "b7ad6b7169203331" || ours.iter().any(|(_, _, span, _)| span == parent));
+        let ours: Vec<_> = seen.iter().filter(|s| s.trace == TRACE).collect();
+        let named = |name: &str| ours.iter().filter(|s| s.name == name).count();
+        let known = |id: &str| id == "b7ad6b7169203331" || ours.iter().any(|s| s.id == id);
+        let connected = ours.iter().all(|s| known(&s.parent));
         let complete = named("http") == 1 && named("event") == 1 && named("rpc") >= 2 && connected;
         if complete { Ok(()) } else { Err(format!("{ours:?}")) }
     })
