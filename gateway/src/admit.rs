@@ -56,7 +56,7 @@ impl Inner {
     }
 
     /// A token that is there must be valid, also where none is needed.
-    async fn identify(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
         let Some(verifier) = &self.verifier else { return Ok(Principal::Anonymous) };
         let mut tokens = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = tokens.next() else { return Ok(Principal::Anonymous) };

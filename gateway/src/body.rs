@@ -102,6 +102,16 @@ async fn unzip(body: &mut Body, limit: usize) -> Result<Bytes, Problem> {
     }
 }
 
+/// Bytes that are in memory already.
+pub(crate) fn gunzip(packed: &[u8], limit: usize) -> Result<Bytes, Problem> {
+    let mut decoder = GzDecoder::new(Limited::new(limit));
+    match decoder.write_all(packed).and_then(|()| decoder.try_finish()) {
+        Ok(()) => Ok(std::mem::take(&mut decoder.get_mut().out).into()),
+        Err(_) if decoder.get_ref().full => Err(too_large(limit)),
+        Err(_) => Err(broken_gzip()),
+    }
+}
+
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     loop {
         match body.frame().await {

@@ -23,6 +23,9 @@ pub struct EdgeConfig {
     pub hsts_seconds: u64,
     /// Silence after which an event stream gets a comment, so that proxies keep it open.
     pub sse_keep_alive_ms: u64,
+    /// How often a WebSocket client is asked whether it is there, and its token looked at again; one that
+    /// answers none of three is given up.
+    pub websocket_ping_ms: u64,
     /// Answer `Accept-Encoding: gzip`.
     pub compress: bool,
     /// Serve `/docs` and `/openapi.json`.
@@ -47,6 +50,7 @@ impl Default for EdgeConfig {
             forward_headers: Vec::new(),
             hsts_seconds: 0,
             sse_keep_alive_ms: 15_000,
+            websocket_ping_ms: 20_000,
             compress: true,
             docs: true,
             title: "Jangteo".to_owned(),

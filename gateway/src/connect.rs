@@ -1,4 +1,5 @@
-//! The Connect protocol: a POST to a method's own path, in JSON or protobuf, streams in envelopes.
+//! The Connect protocol: a POST to a method's own path, in JSON or protobuf, streams in envelopes; a
+//! GET with the message in the query for methods without side effects.
 //! <https://connectrpc.com/docs/protocol>
 
 use crate::{
@@ -6,18 +7,20 @@ use crate::{
     config::millis,
     edge::{Inner, Visit},
     frames::{self, Checked, Frames, HEAD, Refusal},
-    grpc, negotiate,
+    grpc, idempotency, negotiate,
     observe::Outcome,
     problem::Problem,
     reply,
     site::{Endpoint, Site},
     upstream,
 };
+use base64::{Engine, alphabet::URL_SAFE, engine::GeneralPurpose, engine::general_purpose as b64};
 use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body::Frame;
 use http_body_util::Full;
+use jangteo_core::Error;
 use std::{
     pin::Pin,
     sync::Arc,
@@ -34,20 +37,25 @@ const END: u8 = 2;
 pub(crate) struct Kind {
     stream: bool,
     json: bool,
+    get: bool,
 }
 
 /// The method that a request means when it speaks Connect.
 pub(crate) fn method<'a>(site: &'a Site, parts: &Parts) -> Option<(Kind, &'a Endpoint, &'a Arc<transcode::Method>)> {
+    let path = parts.uri.path();
+    let endpoint = site.endpoint(path).filter(|e| !e.is_internal())?;
+    if parts.method == Method::GET && endpoint.safe && !endpoint.policy.streaming {
+        let json = param(parts, "encoding").is_none_or(|e| e != "proto");
+        return Some((Kind { stream: false, json, get: true }, endpoint, site.api.method(path)?));
+    }
     if parts.method != Method::POST {
         return None;
     }
-    let path = parts.uri.path();
-    let endpoint = site.endpoint(path).filter(|e| !e.is_internal())?;
     let kind = match negotiate::media_type(&parts.headers).as_str() {
-        "application/json" => Kind { stream: false, json: true },
-        "application/proto" => Kind { stream: false, json: false },
-        "application/connect+json" => Kind { stream: true, json: true },
-        "application/connect+proto" => Kind { stream: true, json: false },
+        "application/json" => Kind { stream: false, json: true, get: false },
+        "application/proto" => Kind { stream: false, json: false, get: false },
+        "application/connect+json" => Kind { stream: true, json: true, get: false },
+        "application/connect+proto" => Kind { stream: true, json: false, get: false },
         _ => return None,
     };
     Some((kind, endpoint, site.api.method(path)?))
@@ -117,35 +125,49 @@ impl Call<'_> {
     }
 
     /// One message as the client sent it, framed for the service.
-    fn framed(&self, payload: &[u8]) -> Result<Bytes, Problem> {
+    fn framed(&self, payload: &[u8]) -> Result<Vec<u8>, Problem> {
         let mut out = frames::open();
         match self.kind.json {
             true => self.method.request(payload, &mut out)?,
             false => out.extend_from_slice(payload),
         }
         frames::close(&mut out, 0);
-        Ok(out.into())
+        Ok(out)
     }
 
     async fn unary(&self, visit: &mut Visit, body: Body) -> Result<Response<Body>, Problem> {
         let deadline = self.admit(visit).await?;
         let config = &self.edge.config;
         let headers = &self.parts.headers;
-        let bytes = body::read(body, headers, config.max_body_bytes, millis(config.body_timeout_ms)).await?;
+        let bytes = match self.kind.get {
+            true => message_of_query(self.parts, config.max_body_bytes)?,
+            false => body::read(body, headers, config.max_body_bytes, millis(config.body_timeout_ms)).await?,
+        };
         visit.record.received = bytes.len() as u64;
-        let sent = Body::new(Full::new(self.framed(&bytes)?));
+        let key = idempotency::key(headers)?.filter(|_| self.endpoint.request_id.is_some());
+        let mut framed = self.framed(&bytes)?;
+        idempotency::fill(self.endpoint, key, &mut framed);
+        idempotency::check(self.endpoint, key, &framed)?;
+        frames::close(&mut framed, 0);
+        let sent = Body::new(Full::new(framed.into()));
         let metadata = self.edge.metadata(visit, headers, deadline);
         let limit = config.max_reply_bytes;
         let (from, message) = upstream::unary(self.endpoint, metadata, sent, deadline, limit).await?;
-        let mut response = if self.kind.json {
+        let out = if self.kind.json {
             let mut out = Vec::with_capacity(message.len() * 2);
             self.method.response(&message[HEAD..], &mut out)?;
-            reply::compressed(headers, out.into(), config.compress)
+            out.into()
         } else {
-            reply::compressed(headers, message.slice(HEAD..), config.compress)
+            message.slice(HEAD..)
+        };
+        let mut response = match self.kind.get {
+            true => reply::revalidated(headers, out, config.compress),
+            false => reply::compressed(headers, out, config.compress),
         };
         upstream::copy_metadata(&from, response.headers_mut());
-        response.headers_mut().insert(header::CONTENT_TYPE, self.kind.content_type());
+        if response.status() != StatusCode::NOT_MODIFIED {
+            response.headers_mut().insert(header::CONTENT_TYPE, self.kind.content_type());
+        }
         Ok(response)
     }
 
@@ -159,7 +181,7 @@ impl Call<'_> {
             Body::new(Checked { frames, refusal: refusal.clone(), json })
         } else {
             let message = grpc::only(self.edge, visit, frames).await?;
-            Body::new(Full::new(self.framed(&message[HEAD..])?))
+            Body::new(Full::new(self.framed(&message[HEAD..])?.into()))
         };
         let mut metadata = self.edge.metadata(visit, &self.parts.headers, deadline);
         metadata.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
@@ -181,6 +203,62 @@ impl Call<'_> {
         response.headers_mut().insert(header::CONTENT_TYPE, self.kind.content_type());
         Ok(response)
     }
+}
+
+/// Base64 for addresses, padded or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    b64::GeneralPurposeConfig::new().with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+);
+
+fn param(parts: &Parts, name: &str) -> Option<String> {
+    let query = parts.uri.query()?;
+    let value = query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('='))?;
+    percent_decode(value)
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |i: usize| tail.get(i).and_then(|b| char::from(*b).to_digit(16));
+                let code = digit(0)? << 4 | digit(1)?;
+                rest = &tail[2..];
+                code as u8
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
+/// The message of a GET: `?connect=v1&encoding=json&message=…`, `base64=1` where it isn't text.
+/// <https://connectrpc.com/docs/protocol/#unary-get-request>
+fn message_of_query(parts: &Parts, limit: usize) -> Result<Bytes, Problem> {
+    let bad = |field: &'static str, text: &'static str| Problem::from(Error::invalid(field, "INVALID_QUERY", text));
+    if param(parts, "connect").is_some_and(|v| v != "v1") {
+        return Err(bad("connect", "must be v1"));
+    }
+    match param(parts, "encoding").as_deref() {
+        Some("json" | "proto") => {}
+        _ => return Err(bad("encoding", "must be json or proto")),
+    }
+    let message = param(parts, "message").ok_or_else(|| bad("message", "is required, percent-encoded UTF-8"))?;
+    let bytes = match param(parts, "base64").as_deref() {
+        None | Some("0") => message.into_bytes(),
+        Some("1") => BASE64.decode(message).map_err(|_| bad("message", "is not URL-safe base64"))?,
+        Some(_) => return Err(bad("base64", "must be 1 or absent")),
+    };
+    match param(parts, "compression").as_deref() {
+        None | Some("" | "identity") => {}
+        Some("gzip") => return body::gunzip(&bytes, limit),
+        Some(_) => return Err(bad("compression", "must be gzip or absent")),
+    }
+    Ok(bytes.into())
 }
 
 /// The last envelope; `error` is the JSON of one.

@@ -1,8 +1,9 @@
 //! Which web pages may call, and what they may send and read. <https://fetch.spec.whatwg.org/#http-cors-protocol>
 //! There are no cookies here, so `*` gives nothing away that a stranger could not ask for himself.
 
-use crate::{config::CorsConfig, reply};
+use crate::{config::CorsConfig, problem::Problem, reply};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use jangteo_core::Code;
 use tonic::body::Body;
 
 const SEND: HeaderValue = HeaderValue::from_static(
@@ -36,6 +37,18 @@ impl Cors {
             return Some(HeaderValue::from_static("*"));
         }
         self.origins.contains(origin).then(|| origin.clone())
+    }
+
+    /// Browsers open a WebSocket to anybody and leave it to the server to look whose page it is: one
+    /// that may call, or one of this same address. Who sends no origin is no browser.
+    pub fn admits_socket(&self, request: &HeaderMap) -> Result<(), Problem> {
+        let Some(origin) = request.get(header::ORIGIN) else { return Ok(()) };
+        let authority = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, authority)| authority);
+        let own = authority.is_some_and(|a| request.get(header::HOST).is_some_and(|h| h == a));
+        if own || self.allowed(request).is_some() {
+            return Ok(());
+        }
+        Err(Problem::new(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED", "pages of this origin may not connect"))
     }
 
     /// The answer to a preflight for a path that knows `verbs`.

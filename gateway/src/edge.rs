@@ -14,6 +14,7 @@ use crate::{
     problem::Problem,
     rest,
     site::{Endpoint, Site},
+    websocket,
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -87,6 +88,8 @@ pub(crate) struct Visit {
     pub client: Option<IpAddr>,
     pub principal: Principal,
     pub quota: Option<Quota>,
+    /// A WebSocket handshake that was accepted.
+    pub socket: Option<websocket::Accepted>,
 }
 
 impl Visit {
@@ -150,6 +153,10 @@ impl Edge {
         edge.cors.mark(origin, response.headers_mut());
         let mut record = visit.record;
         record.status = response.status().as_u16();
+        if let Some(accepted) = visit.socket {
+            accepted.hand_over(edge.clone(), record);
+            return response;
+        }
         response.map(|body| Observed::wrap(body, record))
     }
 }
@@ -181,6 +188,7 @@ impl Inner {
             client: client::address(headers, peer, self.config.trusted_hops),
             principal: Principal::Anonymous,
             quota: None,
+            socket: None,
         }
     }
 
@@ -193,6 +201,13 @@ impl Inner {
             Speech::Grpc => return grpc::answer(self, &site, visit, parts, body, None).await,
             Speech::Web { text } => return grpc::answer(self, &site, visit, parts, body, Some(text)).await,
             Speech::Rest => {}
+        }
+        if websocket::is_handshake(parts) {
+            let answer = websocket::answer(self, &site, visit, parts).await;
+            return answer.unwrap_or_else(|problem| {
+                visit.record.outcome.set(problem.code() as i32);
+                problem.into_response(site.types())
+            });
         }
         if let Some(method) = connect::method(&site, parts) {
             return connect::answer(self, &site, visit, parts, body, method).await;

@@ -22,6 +22,14 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     Ok(Some(text))
 }
 
+/// Writes the key into a request that has none of its own.
+pub(crate) fn fill(endpoint: &Endpoint, key: Option<&str>, framed: &mut Vec<u8>) {
+    let (Some(number), Some(key)) = (endpoint.request_id, key) else { return };
+    if string_field(&framed[HEAD..], number).unwrap_or("").is_empty() {
+        prost::encoding::string::encode(number, &key.to_owned(), framed);
+    }
+}
+
 /// Checks the key against the request that goes on, which has it filled in where it was empty.
 pub(crate) fn check(endpoint: &Endpoint, key: Option<&str>, framed: &[u8]) -> Result<(), Problem> {
     let Some(number) = endpoint.request_id else { return Ok(()) };

@@ -1,9 +1,9 @@
-//! The edge: REST and JSON, server-sent events, gRPC-Web, Connect and plain gRPC in; gRPC out.
+//! The edge: REST and JSON, server-sent events, WebSocket, gRPC-Web, Connect and plain gRPC in; gRPC out.
 //!
 //! It knows no service. Routes, types, policies and the API page all come from descriptors
 //! ([`Site`]), and a channel per service leads to whoever answers, in this process or far away.
-//! One request runs through: `edge` (who, whence, what is said of it), `rest`, `grpc` or `connect`
-//! (the protocol), `admit` (token, limits, policy), `upstream` (the call), and `problem` when it fails.
+//! One request runs through: `edge` (who, whence, what is said of it), `rest`, `grpc`, `connect`
+//! or `websocket` (the protocol), `admit` (token, limits, policy), `upstream` (the call), and `problem` when it fails.
 
 mod admit;
 mod body;
@@ -30,6 +30,7 @@ mod standalone;
 mod stream;
 mod upstream;
 mod web;
+mod websocket;
 
 pub use client::PeerAddr;
 pub use config::{CorsConfig, EdgeConfig, HttpConfig, JsonConfig, Limits};

@@ -6,6 +6,7 @@ use crate::{
     config::{HttpConfig, millis},
     edge::Edge,
     stall::Stall,
+    websocket::Handover,
 };
 use hyper::service::service_fn;
 use hyper_util::{
@@ -103,22 +104,26 @@ async fn connection(
     let io = Stall::new(stream, millis(config.header_timeout_ms), millis(config.stall_timeout_ms));
     let ip = peer.ip().to_canonical();
     let handler = edge.clone();
+    let handover = Handover::default();
+    let upgraded = handover.clone();
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(PeerAddr(ip));
+        if request.headers().contains_key(http::header::UPGRADE) {
+            request.extensions_mut().insert(handover.clone());
+        }
         let edge = handler.clone();
         async move { Ok::<_, Infallible>(edge.handle(request).await) }
     });
-    let mut served = pin!(builder.serve_connection(TokioIo::new(io), service));
-    let aged = async {
-        match config.max_connection_age_ms {
-            0 => std::future::pending().await,
-            ms => tokio::time::sleep(millis(ms)).await,
-        }
+    let mut served = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
+    let born = tokio::time::Instant::now();
+    let aged = async || match config.max_connection_age_ms {
+        0 => std::future::pending().await,
+        ms => tokio::time::sleep_until(born + millis(ms)).await,
     };
     let ended = tokio::select! {
         ended = served.as_mut() => Some(ended),
         _ = stopped.wait_for(|stop| *stop) => None,
-        () = aged => None,
+        () = aged() => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -132,5 +137,14 @@ async fn connection(
     };
     if let Err(error) = ended {
         tracing::debug!(error, "a connection broke");
+    }
+    if let Some(session) = upgraded.take() {
+        let leave = async {
+            tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => {}
+                () = aged() => {}
+            }
+        };
+        session.run(leave).await;
     }
 }

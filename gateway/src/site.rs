@@ -33,6 +33,8 @@ pub(crate) struct Endpoint {
     /// The number of the request's `request_id`, when it has one.
     pub request_id: Option<u32>,
     pub client_streaming: bool,
+    /// NO_SIDE_EFFECTS.
+    pub safe: bool,
     /// The gRPC path, as a label.
     pub label: Cow<'static, str>,
 }
@@ -107,8 +109,16 @@ fn endpoint(pool: &DescriptorPool, method: &Method, channel: Channel) -> Result<
         uri,
         request_id,
         client_streaming: method.client_streaming(),
+        safe: idempotency_level(method.descriptor()) == NO_SIDE_EFFECTS,
         label: Cow::Owned(method.grpc_path().to_owned()),
     })
+}
+
+/// `google.protobuf.MethodOptions.IdempotencyLevel`.
+const NO_SIDE_EFFECTS: i32 = 1;
+
+fn idempotency_level(method: &MethodDescriptor) -> i32 {
+    method.options().get_field_by_name("idempotency_level").and_then(|v| v.as_enum_number()).unwrap_or(0)
 }
 
 /// The method's policy. Methods of ours must have one; those of anybody else are public, since
@@ -121,7 +131,6 @@ fn policy(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy> {
         let policy = proto::policy::policy(pool, method);
         return policy.map_err(|why| Error::invalid(method.full_name(), "NO_POLICY", why));
     }
-    let level = method.options().get_field_by_name("idempotency_level").and_then(|v| v.as_enum_number()).unwrap_or(0);
     Ok(Policy {
         path: format!("/{}/{}", service.full_name(), method.name()),
         service: service.full_name().to_owned(),
@@ -132,7 +141,7 @@ fn policy(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy> {
         request_id: RequestId::Unspecified,
         rate_class: RateClass::Unspecified,
         audit: false,
-        repeatable: level != 0,
+        repeatable: idempotency_level(method) != 0,
         streaming: method.is_client_streaming() || method.is_server_streaming(),
     })
 }

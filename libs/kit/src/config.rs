@@ -41,6 +41,8 @@ pub struct Config {
     #[serde(default)]
     pub nats: NatsConfig,
     #[serde(default)]
+    pub events: EventsConfig,
+    #[serde(default)]
     pub redis: RedisConfig,
     /// `service = url` for services that run elsewhere; default `http://<service>:50051`, `https` with TLS.
     #[serde(default)]
@@ -88,6 +90,22 @@ pub struct NatsConfig {
     /// Bytes that a stream may hold.
     pub max_bytes: Option<i64>,
     pub credentials_file: Option<PathBuf>,
+}
+
+/// How often an event that a handler refuses is tried before it becomes a dead letter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsConfig {
+    pub max_attempts: u32,
+    /// Pause before the second attempt; it doubles from one to the next.
+    pub backoff_min_ms: u64,
+    pub backoff_max_ms: u64,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        EventsConfig { max_attempts: 8, backoff_min_ms: 100, backoff_max_ms: 30_000 }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Default)]

@@ -10,7 +10,7 @@ use crate::{
     process::Process,
     telemetry::Telemetry,
 };
-use bus::{ConsumerSpec, Embedded, EventBus, JetStream, JetStreamConfig, Lag, Replay, Replayed, Stop};
+use bus::{Backoff, ConsumerSpec, Embedded, EventBus, JetStream, JetStreamConfig, Lag, Replay, Replayed, Stop};
 use cache::Cache;
 use db::{Db, DeadLetter, Paged};
 use jangteo_core::{Clock, Code, Error, Page, Result};
@@ -99,9 +99,18 @@ impl Market {
                     clock: self.process.clock.clone(),
                     handlers: handlers.clone(),
                 };
-                (ConsumerSpec::new(name, key.0, key.1), Arc::new(inbox))
+                (self.spec(name, *key), Arc::new(inbox))
             })
         })
+    }
+
+    fn spec(&self, name: String, (source, aggregate): (&str, &str)) -> ConsumerSpec {
+        let events = &self.process.config.events;
+        let backoff = Backoff {
+            min: Duration::from_millis(events.backoff_min_ms),
+            max: Duration::from_millis(events.backoff_max_ms),
+        };
+        ConsumerSpec { max_attempts: events.max_attempts, backoff, ..ConsumerSpec::new(name, source, aggregate) }
     }
 
     fn inbox(&self, consumer: &str) -> Result<(ConsumerSpec, Arc<Inbox>)> {

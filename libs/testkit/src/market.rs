@@ -244,6 +244,18 @@ impl Market {
         found.unwrap_or_else(|| panic!("no process {name} in this market"))
     }
 
+    /// Runs a command of the program beside the market, in the environment of its first process; gives
+    /// what it printed, and panics when it fails.
+    pub async fn command(&self, args: &[&str]) -> String {
+        let mut process = self.members[0].process.sibling("command", args.to_vec());
+        let earlier = process.log().len();
+        process.start();
+        let status = process.wait(READY).await;
+        let printed = process.log().split_off(earlier);
+        assert!(status.success(), "{args:?}: {status}\n{printed}");
+        printed
+    }
+
     /// The process that runs a service: its own in a mesh, else the one there is.
     #[track_caller]
     pub fn host_of(&mut self, service: &str) -> &mut Process {

@@ -81,6 +81,19 @@ impl Process {
         self.env.retain(|(k, _)| k != key);
     }
 
+    /// The same program with the same environment and other arguments, not running.
+    pub fn sibling<S: Into<String>>(&self, name: &str, args: impl IntoIterator<Item = S>) -> Process {
+        Process {
+            name: name.to_owned(),
+            program: self.program.clone(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: self.env.clone(),
+            log: self.log.with_file_name(format!("{name}.log")),
+            folder: self.folder.clone(),
+            child: None,
+        }
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

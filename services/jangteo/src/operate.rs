@@ -82,10 +82,9 @@ pub async fn events(config: Config, command: Events) -> Result<()> {
         Events::Replay { consumer, from, .. } => {
             let replay = Replay { from: position(from.as_deref().unwrap_or("start"))?, baseline: false };
             let done = market.replay(&consumer, replay, Stop::new()).await?;
-            let (delivered, duplicates) = (done.delivered, done.duplicates);
             println!(
-                "delivered {delivered}, of which {duplicates} had been applied before; {} dead letters",
-                done.dead_letters
+                "applied {}, known before {}, dead letters {}",
+                done.delivered, done.duplicates, done.dead_letters
             );
         }
     }

@@ -44,7 +44,7 @@ async fn a_header_names_the_caller_only_where_it_is_trusted() {
         (CallerTrust::Header, caller, Some("order")),
         (CallerTrust::Header, xfcc, None),
     ] {
-        let (probe, _server, channel) = server(trust).await;
+        let (probe, _server, channel) = server(trust.clone()).await;
         let (code, ..) = read(channel.clone().oneshot(raw(ECHO)).await.unwrap()).await;
         assert_eq!(code, Code::Unauthenticated, "nobody: {trust:?}");
         let mut request = raw(ECHO);

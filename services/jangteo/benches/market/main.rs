@@ -5,15 +5,24 @@
 //! a noisy machine disturbs all alike. Absolute figures differ between machines; the ratios are the
 //! result.
 
-mod load;
-mod process;
-mod rows;
+#[path = "../../../../gateway/benches/common/common.rs"]
+mod common;
+mod events;
+mod grpc;
+mod market;
 
-use process::Server;
+use common::{
+    load,
+    process::{self, Server},
+    table::{self, Row},
+};
+use grpc::Grpc;
+use market::Market;
 use std::{path::Path, time::Duration};
 
 const ROUNDS: usize = 3;
 const SLICE: Duration = Duration::from_secs(3);
+const CONNECTIONS: usize = 32;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -26,54 +35,39 @@ fn main() {
     if !args.iter().any(|a| a == "--bench") {
         return;
     }
-    process::pin(std::process::id(), 1);
+    process::pin_load();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         reads().await;
-        events().await;
+        events::measure().await;
     });
 }
 
 /// Catalogue reads: through the edge, straight to the gRPC service, and the same bytes from bare hyper.
 async fn reads() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let market = Server::market(folder.path(), &[]).await;
-    let listed = load::get(market.http, "/v1/products?pageSize=20").await;
-    let id = load::field(&listed, "productId");
-    let mut table = rows::Table::default();
-    for (name, path, call) in [
-        ("one product", format!("/v1/products/{id}"), load::Grpc::GetProduct { product_id: id.clone() }),
-        ("list of 20", "/v1/products?pageSize=20".to_owned(), load::Grpc::ListProducts { page_size: 20 }),
-        ("list of 100", "/v1/products?pageSize=100".to_owned(), load::Grpc::ListProducts { page_size: 100 }),
-        ("category tree", "/v1/categories".to_owned(), load::Grpc::ListCategories),
+    let market = Market::start(folder.path(), &[]).await;
+    let port = market.server.http;
+    let listed = load::answer(port, &load::get("/v1/products?pageSize=20")).await;
+    let id = market::field(&listed, "productId");
+    table::head(&format!("catalogue reads, {CONNECTIONS} connections, servers on one core"));
+    for (work, path, call) in [
+        ("one product", format!("/v1/products/{id}"), Grpc::GetProduct { product_id: id.clone() }),
+        ("list of 20", "/v1/products?pageSize=20".to_owned(), Grpc::ListProducts { page_size: 20 }),
+        ("list of 100", "/v1/products?pageSize=100".to_owned(), Grpc::ListProducts { page_size: 100 }),
+        ("category tree", "/v1/categories".to_owned(), Grpc::ListCategories),
     ] {
-        let body = load::get(market.http, &path).await;
+        let request = load::get(&path);
+        let body = load::answer(port, &request).await;
         let file = folder.path().join("floor");
         std::fs::write(&file, &body).expect("write the floor's answer");
         let floor = Server::floor(&file).await;
-        let mut targets =
-            [rows::Row::new(name, "edge"), rows::Row::new(name, "grpc, no edge"), rows::Row::new(name, "floor: hyper")];
+        let mut rows = vec![Row::new("edge"), Row::new("grpc, no edge"), Row::new("floor: hyper")];
         for _ in 0..ROUNDS {
-            targets[0].add(load::http(&market, market.http, &path, SLICE).await);
-            targets[1].add(load::grpc(&market, &call, SLICE).await);
-            targets[2].add(load::http(&floor, floor.http, "/", SLICE).await);
+            rows[0].add(load::http(&market.server, &request, CONNECTIONS, SLICE).await);
+            rows[1].add(grpc::load(&market, &call, CONNECTIONS, SLICE).await);
+            rows[2].add(load::http(&floor, &request, CONNECTIONS, SLICE).await);
         }
-        table.add(body.len(), targets);
+        table::print(work, body.len(), rows);
     }
-    table.print("catalogue reads, 32 connections, servers on one core");
-}
-
-/// Products created, and the time until every event of them has left the outbox.
-async fn events() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut table = rows::Events::default();
-    table.add("embedded (SQLite, synchronous=FULL)", &Server::market(folder.path(), &[]).await).await;
-    match process::servers() {
-        Some(env) => {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            table.add("PostgreSQL + NATS JetStream", &Server::market(folder.path(), &env).await).await;
-        }
-        None => println!("PostgreSQL and NATS are left out: run `make bench`, which starts them"),
-    }
-    table.print();
 }

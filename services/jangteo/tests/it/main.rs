@@ -4,6 +4,7 @@ mod crashes;
 mod descriptors;
 mod idempotency;
 mod input;
+mod operator;
 mod policy;
 mod scenarios;
 mod secrets;

@@ -2,7 +2,7 @@
 //! there is what the market does, and nothing else.
 
 use serde_json::json;
-use testkit::{Client, Market, Reply, Topology, jwt};
+use testkit::{Client, Market, Reply, Topology, eventually, jwt};
 
 use crate::{
     descriptors::{Method, Route, body, creator, methods},
@@ -168,6 +168,10 @@ async fn market_with_an_expired_token(topology: Topology) -> (Market, String) {
     market.kill9();
     market.set_env("JANGTEO_AUTH__ACCESS_TTL", None);
     market.restart().await;
+    let client = market.client();
+    let expired =
+        async || client.get("/v1/auth/sessions").bearer(&old.access).send().await.reason() == Some("TOKEN_EXPIRED");
+    eventually(SOON, expired).await;
     (market, old.access)
 }
 
@@ -205,10 +209,7 @@ async fn the_whole_matrix(topology: Topology) {
 /// Profiles come by event, a moment after the accounts.
 async fn settled(client: &Client, cast: &Cast) {
     for person in [&cast.owner, &cast.other, &cast.admin] {
-        testkit::eventually(SOON, async || {
-            client.get("/v1/users/me").bearer(&person.access).send().await.status == 200
-        })
-        .await;
+        eventually(SOON, async || client.get("/v1/users/me").bearer(&person.access).send().await.status == 200).await;
     }
 }
 
