@@ -44,7 +44,7 @@ pub(crate) struct Kind {
 pub(crate) fn method<'a>(site: &'a Site, parts: &Parts) -> Option<(Kind, &'a Endpoint, &'a Arc<transcode::Method>)> {
     let path = parts.uri.path();
     let endpoint = site.endpoint(path).filter(|e| !e.is_internal())?;
-    if parts.method == Method::GET && endpoint.safe && !endpoint.policy.streaming {
+    if parts.method == Method::GET && parts.uri.query().is_some() && endpoint.safe && !endpoint.policy.streaming {
         let json = param(parts, "encoding").is_none_or(|e| e != "proto");
         return Some((Kind { stream: false, json, get: true }, endpoint, site.api.method(path)?));
     }
@@ -140,6 +140,9 @@ impl Call<'_> {
         let config = &self.edge.config;
         let headers = &self.parts.headers;
         let bytes = match self.kind.get {
+            true if self.parts.uri.path_and_query().map_or(0, |p| p.as_str().len()) > config.max_uri_bytes => {
+                return Err(self.edge.long_uri());
+            }
             true => message_of_query(self.parts, config.max_body_bytes)?,
             false => body::read(body, headers, config.max_body_bytes, millis(config.body_timeout_ms)).await?,
         };

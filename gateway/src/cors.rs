@@ -7,8 +7,8 @@ use jangteo_core::Code;
 use tonic::body::Body;
 
 const SEND: HeaderValue = HeaderValue::from_static(
-    "accept, accept-language, authorization, content-encoding, content-type, grpc-timeout, idempotency-key, \
-     if-none-match, traceparent, tracestate, x-grpc-web, x-request-id, x-request-timeout, x-user-agent",
+    "accept, accept-language, authorization, connect-protocol-version, connect-timeout-ms, content-encoding, \
+     content-type, grpc-timeout, idempotency-key, if-none-match, traceparent, tracestate, x-grpc-web, x-request-id, x-request-timeout, x-user-agent",
 );
 const READ: HeaderValue = HeaderValue::from_static(
     "etag, grpc-message, grpc-status, grpc-status-details-bin, ratelimit-limit, ratelimit-remaining, \

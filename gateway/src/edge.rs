@@ -26,6 +26,7 @@ use proto::metadata as names;
 use rpc::Verifier;
 use std::{
     borrow::Cow,
+    fmt,
     net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{
@@ -44,6 +45,12 @@ pub struct Probes {
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Prometheus text for `/metrics`; `None`: no such page.
     pub metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+}
+
+impl fmt::Debug for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probes").field("metrics", &self.metrics.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Probes {
@@ -225,7 +232,7 @@ impl Inner {
         })
     }
 
-    fn long_uri(&self) -> Problem {
+    pub fn long_uri(&self) -> Problem {
         let text = format!("the address is longer than {} bytes", self.config.max_uri_bytes);
         Problem::http(StatusCode::URI_TOO_LONG, Code::InvalidArgument, "URI_TOO_LONG", text)
     }
@@ -234,8 +241,9 @@ impl Inner {
         visit.route(Cow::Borrowed("preflight"));
         let path = parts.uri.path();
         let mut verbs = site.verbs(path);
-        if site.endpoint(path).is_some_and(|e| !e.is_internal()) {
-            // gRPC-Web posts to the method's own path.
+        if let Some(endpoint) = site.endpoint(path).filter(|e| !e.is_internal()) {
+            // gRPC-Web and Connect call the method's own path.
+            verbs.extend(endpoint.safe.then(|| "GET".to_owned()));
             verbs.push("POST".to_owned());
         }
         self.cors.preflight(&verbs.join(", "))

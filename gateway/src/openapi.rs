@@ -1,12 +1,16 @@
 //! OpenAPI 3.1 from the same descriptors and routes that answer requests.
 //! <https://spec.openapis.org/oas/v3.1.1.html>
 
+mod answers;
 mod comments;
+mod example;
+mod postman;
 mod rules;
 mod schema;
 
 use crate::site::{Endpoint, Site};
 use comments::Comments;
+pub(crate) use postman::collection;
 use prost_reflect::DynamicMessage;
 use proto::policy::{Access, RequestId};
 use schema::Schemas;
@@ -41,6 +45,9 @@ pub(crate) fn document(site: &Site, title: &str) -> Value {
             item.entry(verb).or_insert(operation);
         }
     }
+    let schemas = schemas.finish();
+    exemplify(&mut paths, &schemas);
+    let (responses, headers) = answers::components();
     json!({
         "openapi": "3.1.0",
         "info": {"title": title, "version": "v1"},
@@ -48,14 +55,24 @@ pub(crate) fn document(site: &Site, title: &str) -> Value {
         "tags": tags.into_iter().map(|(name, text)| described(json!({"name": name}), &text)).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
-            "schemas": schemas.finish(),
+            "schemas": schemas,
+            "responses": responses,
+            "headers": headers,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
-            "responses": {"Error": {
-                "description": "Any failure, as google.rpc.Status.",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/google.rpc.Status"}}},
-            }},
         },
     })
+}
+
+/// Gives every JSON body an example, now that all schemas are known.
+fn exemplify(paths: &mut Map<String, Value>, schemas: &Map<String, Value>) {
+    for item in paths.values_mut().filter_map(Value::as_object_mut) {
+        for op in item.values_mut() {
+            let Some(sent) = op.pointer_mut("/requestBody/content/application~1json") else { continue };
+            if let Some(example) = example::of(&sent["schema"], schemas) {
+                sent["example"] = example;
+            }
+        }
+    }
 }
 
 fn operation(schemas: &mut Schemas, binding: &Binding, endpoint: &Endpoint, path: &Path, count: u32) -> Value {
@@ -66,14 +83,14 @@ fn operation(schemas: &mut Schemas, binding: &Binding, endpoint: &Endpoint, path
     if count > 1 {
         id.push_str(&format!("_{count}"));
     }
+    let body = request_body(schemas, binding, endpoint);
+    let revalidated = binding.verb() == "GET" && !binding.method().server_streaming() && !binding.returns_http_body();
+    let answers = answers::of(response(schemas, binding), body.is_some(), has_key(binding, endpoint), revalidated);
     let mut op = json!({
         "operationId": id,
         "tags": [method.parent_service().name()],
         "parameters": parameters(schemas, binding, endpoint, path),
-        "responses": {
-            "200": response(schemas, binding),
-            "default": {"$ref": "#/components/responses/Error"},
-        },
+        "responses": answers,
         "x-grpc-method": binding.method().full_name(),
     });
     if !summary.is_empty() {
@@ -82,7 +99,7 @@ fn operation(schemas: &mut Schemas, binding: &Binding, endpoint: &Endpoint, path
     if !description.is_empty() {
         op["description"] = description.into();
     }
-    if let Some(body) = request_body(schemas, binding) {
+    if let Some(body) = body {
         op["requestBody"] = body;
     }
     op["security"] = match endpoint.policy.access {
@@ -118,7 +135,9 @@ fn parameters(schemas: &mut Schemas, binding: &Binding, endpoint: &Endpoint, pat
         }
         all.push(parameter);
     }
-    for (name, field) in binding.query_parameters() {
+    let keyed = has_key(binding, endpoint);
+    let by_key = |name: &str| keyed && name == "requestId";
+    for (name, field) in binding.query_parameters().into_iter().filter(|(name, _)| !by_key(name)) {
         let mut schema = schemas.field(&field);
         let text = schema.as_object_mut().and_then(|o| o.remove("description"));
         let mut parameter = json!({"name": name, "in": "query", "schema": schema});
@@ -130,34 +149,44 @@ fn parameters(schemas: &mut Schemas, binding: &Binding, endpoint: &Endpoint, pat
         }
         all.push(parameter);
     }
-    if binding.has_string_field("request_id") && endpoint.policy.request_id != RequestId::Unspecified {
+    if keyed {
         all.push(json!({
             "name": "Idempotency-Key",
             "in": "header",
             "required": endpoint.policy.request_id == RequestId::Required,
             "description": "Repeating a request with the same key and body has one effect and gives the same answer.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
         }));
     }
     all
 }
 
-fn request_body(schemas: &mut Schemas, binding: &Binding) -> Option<Value> {
+/// Whether an `Idempotency-Key` fills the request's id, which is then not told as a field.
+fn has_key(binding: &Binding, endpoint: &Endpoint) -> bool {
+    binding.has_string_field("request_id") && endpoint.policy.request_id != RequestId::Unspecified
+}
+
+fn request_body(schemas: &mut Schemas, binding: &Binding, endpoint: &Endpoint) -> Option<Value> {
     if binding.takes_http_body() {
-        return Some(json!({"content": {"*/*": {"schema": {}}}, "required": true}));
+        return Some(json!({"content": {"*/*": {"schema": {}}}}));
     }
     let schema = match binding.body_descriptor()? {
         BodyType::Message(message) => {
-            let in_path: Vec<&str> = binding.variables().iter().map(|v| v.path.as_str()).collect();
-            schemas.message_without(&message, &in_path)
+            let mut elsewhere: Vec<&str> = binding.variables().iter().map(|v| v.path.as_str()).collect();
+            if has_key(binding, endpoint) {
+                elsewhere.push("request_id");
+            }
+            schemas.message_without(&message, &elsewhere)
         }
         BodyType::Field(field) => schemas.field(&field),
     };
+    // No body is an empty message.
+    let required = schemas.requires(&schema);
     let mut content = json!({"application/json": {"schema": schema}});
     if binding.method().client_streaming() {
         content["application/x-ndjson"] = content["application/json"].clone();
     }
-    Some(json!({"content": content, "required": true}))
+    Some(json!({"content": content, "required": required}))
 }
 
 fn response(schemas: &mut Schemas, binding: &Binding) -> Value {

@@ -96,6 +96,11 @@ impl Site {
     pub fn openapi(&self, title: &str) -> Bytes {
         self.openapi.get_or_init(|| crate::openapi::document(self, title).to_string().into()).clone()
     }
+
+    /// The same as a Postman collection, version 2.1.
+    pub fn postman(&self, title: &str) -> Bytes {
+        crate::openapi::collection(&crate::openapi::document(self, title)).to_string().into()
+    }
 }
 
 fn endpoint(pool: &DescriptorPool, method: &Method, channel: Channel) -> Result<Endpoint> {

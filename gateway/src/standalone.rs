@@ -35,6 +35,8 @@ pub struct StandaloneConfig {
     pub http: SocketAddr,
     pub edge: EdgeConfig,
     pub peer: PeerConfig,
+    /// What `/readyz` and `/metrics` tell.
+    pub probes: Probes,
 }
 
 impl Default for StandaloneConfig {
@@ -46,6 +48,7 @@ impl Default for StandaloneConfig {
             http: SocketAddr::from(([127, 0, 0, 1], 8081)),
             edge: EdgeConfig { limits: Limits::OFF, title: "gRPC".to_owned(), ..EdgeConfig::default() },
             peer: PeerConfig::default(),
+            probes: Probes::default(),
         }
     }
 }
@@ -70,7 +73,7 @@ pub async fn standalone_on(
         verifier: None,
         cache: Cache::new(&CacheConfig::default())?,
         clock: Arc::new(SystemClock),
-        probes: Probes::default(),
+        probes: config.probes.clone(),
     };
     let edge = Edge::new(config.edge.clone(), site, backing);
     let address = listener.local_addr().unwrap_or(config.http);

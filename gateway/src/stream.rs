@@ -16,7 +16,6 @@ use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -25,6 +24,9 @@ use std::{
 use tokio::time::Sleep;
 use tonic::{Status, body::Body};
 use transcode::Binding;
+
+/// So much is sent on even if more is there.
+const ENOUGH: usize = 16 << 10;
 
 pub(crate) struct JsonStream {
     frames: Frames,
@@ -37,7 +39,8 @@ pub(crate) struct JsonStream {
     keep_alive: Duration,
     /// `None`: the bytes of google.api.HttpBody as they are.
     mode: Option<Mode>,
-    queued: VecDeque<Bytes>,
+    /// Messages that are there together go out together.
+    gathered: Vec<u8>,
     started: bool,
     items: u64,
     ended: bool,
@@ -66,7 +69,7 @@ impl JsonStream {
             quiet: Box::pin(tokio::time::sleep(keep_alive)),
             keep_alive,
             mode: None,
-            queued: VecDeque::new(),
+            gathered: Vec::new(),
             started: false,
             items: 0,
             ended: false,
@@ -100,22 +103,30 @@ impl JsonStream {
         };
         let part = self.binding.response_http_body(&first[HEAD..])?;
         let content_type = part.content_type.into_owned();
-        self.queued.push_back(part.data.into_owned().into());
+        self.gathered = part.data.into_owned();
         let mut response = Response::new(Body::new(self));
         rest::set_content_type(response.headers_mut(), &content_type);
         Ok(response)
     }
 
-    fn item(&mut self, message: &Bytes) -> Result<Bytes, Problem> {
+    fn item(&mut self, message: &Bytes) -> Result<(), Problem> {
         let wire = &message[HEAD..];
-        let mut out = Vec::with_capacity(wire.len() * 2 + 16);
+        let out = &mut self.gathered;
+        let mark = out.len();
         match self.mode {
-            None => return Ok(self.binding.response_http_body(wire)?.data.into_owned().into()),
+            None => {
+                let data = self.binding.response_http_body(wire)?.data;
+                out.extend_from_slice(&data);
+                return Ok(());
+            }
             Some(Mode::Array) => out.push(if self.started { b',' } else { b'[' }),
             Some(Mode::Lines) => {}
             Some(Mode::Events) => out.extend_from_slice(format!("id: {}\ndata: ", self.items + 1).as_bytes()),
         }
-        self.binding.response(wire, &mut out)?;
+        if let Err(error) = self.binding.response(wire, out) {
+            out.truncate(mark);
+            return Err(error.into());
+        }
         match self.mode {
             Some(Mode::Lines) => out.push(b'\n'),
             Some(Mode::Events) => out.extend_from_slice(b"\n\n"),
@@ -123,12 +134,20 @@ impl JsonStream {
         }
         self.started = true;
         self.items += 1;
-        Ok(out.into())
+        Ok(())
+    }
+
+    /// What has been gathered, on its way.
+    fn send(&mut self) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.mode == Some(Mode::Events) {
+            self.quiet.as_mut().reset(tokio::time::Instant::now() + self.keep_alive);
+        }
+        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.gathered).into()))))
     }
 
     fn end(&mut self, result: Result<(), Problem>) {
         self.ended = true;
-        let mut out = Vec::new();
+        let out = &mut self.gathered;
         match &result {
             Ok(()) => self.outcome.set(0),
             Err(problem) => self.outcome.set(problem.code() as i32),
@@ -145,13 +164,13 @@ impl JsonStream {
                     if self.started {
                         out.push(b',');
                     }
-                    problem.write_json(types, true, &mut out);
+                    problem.write_json(types, true, out);
                 }
                 out.push(b']');
             }
             Some(Mode::Lines) => {
                 if let Some(problem) = problem {
-                    problem.write_json(types, true, &mut out);
+                    problem.write_json(types, true, out);
                     out.push(b'\n');
                 }
             }
@@ -159,14 +178,11 @@ impl JsonStream {
             Some(Mode::Events) => match problem {
                 Some(problem) => {
                     out.extend_from_slice(b"event: error\ndata: ");
-                    problem.write_json(types, true, &mut out);
+                    problem.write_json(types, true, out);
                     out.extend_from_slice(b"\n\n");
                 }
                 None => out.extend_from_slice(b"event: end\ndata: {}\n\n"),
             },
-        }
-        if !out.is_empty() {
-            self.queued.push_back(out.into());
         }
     }
 }
@@ -178,24 +194,21 @@ impl http_body::Body for JsonStream {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         loop {
-            if let Some(bytes) = this.queued.pop_front() {
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            let done = this.ended || this.mode.is_none();
+            if this.gathered.len() >= ENOUGH || (done && !this.gathered.is_empty()) {
+                return this.send();
             }
             if this.ended {
                 return Poll::Ready(None);
             }
-            if this.deadline.as_mut().is_some_and(|d| d.poll_unpin(cx).is_ready()) {
+            // A stream that always has a message ready comes by here with nothing gathered, too.
+            if this.gathered.is_empty() && this.deadline.as_mut().is_some_and(|d| d.poll_unpin(cx).is_ready()) {
                 this.fail(Problem::late())?;
                 continue;
             }
             match this.frames.poll_frame(cx) {
                 Poll::Ready(Some(message)) => match message.and_then(|m| this.item(&m)) {
-                    Ok(bytes) => {
-                        if this.mode == Some(Mode::Events) {
-                            this.quiet.as_mut().reset(tokio::time::Instant::now() + this.keep_alive);
-                        }
-                        this.queued.push_back(bytes);
-                    }
+                    Ok(()) => {}
                     Err(problem) => this.fail(problem)?,
                 },
                 Poll::Ready(None) => {
@@ -205,13 +218,14 @@ impl http_body::Body for JsonStream {
                         Err(problem) => this.fail(problem)?,
                     }
                 }
+                Poll::Pending if !this.gathered.is_empty() => return this.send(),
                 Poll::Pending => {
                     if this.mode != Some(Mode::Events) {
                         return Poll::Pending;
                     }
                     ready!(this.quiet.poll_unpin(cx));
-                    this.quiet.as_mut().reset(tokio::time::Instant::now() + this.keep_alive);
-                    this.queued.push_back(Bytes::from_static(b": still here\n\n"));
+                    this.gathered.extend_from_slice(b": still here\n\n");
+                    return this.send();
                 }
             }
         }

@@ -153,7 +153,8 @@ fn with_token(from: &HeaderMap) -> Result<(HeaderMap, bool), Problem> {
     if offered.next().is_none() {
         return Ok((headers, false));
     }
-    let token = offered.next().filter(|t| !t.is_empty()).and_then(|t| HeaderValue::try_from(format!("Bearer {t}")).ok());
+    let token =
+        offered.next().filter(|t| !t.is_empty()).and_then(|t| HeaderValue::try_from(format!("Bearer {t}")).ok());
     let (Some(mut token), false) = (token, headers.contains_key(header::AUTHORIZATION)) else {
         let text = "send one token: Authorization, or Sec-WebSocket-Protocol: bearer, <token>";
         return Err(Error::unauthenticated("TOKEN_INVALID", text).into());

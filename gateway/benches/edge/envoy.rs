@@ -56,7 +56,8 @@ fn configuration(http: u16, descriptors: &Path, upstream: u16) -> String {
         ],
     });
     let manager = typed("filters.network.http_connection_manager.v3.HttpConnectionManager", manager);
-    let protocol = typed("upstreams.http.v3.HttpProtocolOptions", json!({"explicit_http_config": {"http2_protocol_options": {}}}));
+    let protocol =
+        typed("upstreams.http.v3.HttpProtocolOptions", json!({"explicit_http_config": {"http2_protocol_options": {}}}));
     json!({"static_resources": {
         "listeners": [{
             "name": "edge",

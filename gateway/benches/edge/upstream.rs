@@ -26,7 +26,8 @@ pub fn serve(port: u16) {
     let pool = work::pool();
     let service = pool.get_service_by_name(work::SERVICE).expect("it is there");
     let answers = service.methods().map(|method| {
-        let frames = work::answers(method.name()).iter().flat_map(|a| work::frame(&work::message(method.output(), a)));
+        let answers = work::answers(method.name());
+        let frames = answers.iter().flat_map(|a| work::frame(&work::message(method.output(), a)));
         let frames: Vec<u8> = frames.collect();
         let path = format!("/{}/{}", work::SERVICE, method.name());
         (path, frames.chunks(PIECE).map(Bytes::copy_from_slice).collect())

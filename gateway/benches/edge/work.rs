@@ -32,9 +32,7 @@ pub fn answers(method: &str) -> Vec<Value> {
     match method {
         "ListItems" => vec![json!({"items": (0..100).map(item).collect::<Vec<_>>(), "nextPageToken": "cGFnZS0y"})],
         "ImportItems" => vec![json!({"count": 1000})],
-        "WatchItems" => {
-            (0..CHANGES).map(|n| json!({"number": n.to_string(), "itemId": format!("item-{n}")})).collect()
-        }
+        "WatchItems" => (0..CHANGES).map(|n| json!({"number": n.to_string(), "itemId": format!("item-{n}")})).collect(),
         _ => vec![item(1)],
     }
 }

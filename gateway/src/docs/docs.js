@@ -79,33 +79,74 @@ async function call(op, verb, path, inputs, body, out) {
   }
   const token = document.getElementById("token").value.trim();
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (body) headers["Content-Type"] = "application/json";
+  const text = body ? body.value.trim() : "";
+  if (text) headers["Content-Type"] = "application/json";
   const kinds = Object.keys(op.responses["200"].content || {});
   if (kinds.includes("application/x-ndjson")) headers.Accept = "application/x-ndjson";
   out.textContent = "…";
   const started = performance.now();
   try {
-    const answer = await fetch(url, { method: verb.toUpperCase(), headers, body: body ? body.value : undefined });
+    const answer = await fetch(url, { method: verb.toUpperCase(), headers, body: text || undefined });
     const head = `${answer.status} ${answer.statusText} · ${Math.round(performance.now() - started)} ms\n` +
       [...answer.headers].map(([k, v]) => `${k}: ${v}`).join("\n") + "\n\n";
     out.textContent = head;
     const reader = answer.body.getReader();
     const decoder = new TextDecoder();
-    let text = "";
+    let got = "";
     for (let part; !(part = await reader.read()).done; ) {
-      text += decoder.decode(part.value, { stream: true });
-      out.textContent = head + text.slice(0, 200000);
+      got += decoder.decode(part.value, { stream: true });
+      out.textContent = head + got.slice(0, 200000);
     }
-    try { out.textContent = head + JSON.stringify(JSON.parse(text), null, 2); } catch { /* not one document */ }
+    try { out.textContent = head + JSON.stringify(JSON.parse(got), null, 2); } catch { /* not one document */ }
   } catch (e) {
     out.textContent = String(e);
+  }
+}
+
+// A key for one use; randomUUID is there on https and on this machine only.
+const key = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+// Who may call: nothing for anybody, else "signed in" or the roles that it takes.
+function who(op) {
+  if (!(op.security || []).length || !op.security.every((s) => s.bearer)) return "";
+  const roles = (op["x-roles"] || []).filter((r) => r !== "user");
+  return roles.length ? roles.join(", ") : "signed in";
+}
+
+// Where an operation takes a password and gives a token, the page can sign in with it.
+function signIn(paths) {
+  for (const [path, item] of Object.entries(paths)) {
+    const body = resolve(item.post?.requestBody?.content["application/json"]?.schema);
+    const answer = resolve(item.post?.responses["200"].content?.["application/json"]?.schema);
+    const name = (body.required || []).find((n) => n !== "password");
+    if (!answer.properties?.accessToken || !body.required?.includes("password") || !name) continue;
+    const form = document.getElementById("sign-in");
+    const said = document.getElementById("signed-in");
+    const [who, password] = [document.getElementById("name"), document.getElementById("password")];
+    who.placeholder = who.ariaLabel = name;
+    form.hidden = false;
+    form.addEventListener("submit", async (e) => {
+      e.preventDefault();
+      said.textContent = "…";
+      try {
+        const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ [name]: who.value, password: password.value }) });
+        const got = await answer.json();
+        if (answer.ok) document.getElementById("token").value = got.accessToken || "";
+        said.textContent = answer.ok ? "signed in" : got.message;
+        if (answer.ok) password.value = "";
+      } catch (e) {
+        said.textContent = String(e);
+      }
+    });
+    return;
   }
 }
 
 function operation(path, verb, op) {
   const inputs = {};
   const rows = (op.parameters || []).map((p) => {
-    const input = el("input", { placeholder: p.schema.type === "array" ? "a, b" : "", ariaLabel: p.name });
+    const input = el("input", { value: p.name === "Idempotency-Key" && p.required ? key() : "", placeholder: p.schema.type === "array" ? "a, b" : "", ariaLabel: p.name });
     inputs[`${p.in} ${p.name}`] = input;
     const about = [p.required ? "required" : "", limits(p.schema)].filter(Boolean).join(", ");
     return el("tr", {}, el("td", {}, el("code", { textContent: p.name }), el("div", { className: "muted", textContent: p.in })),
@@ -114,16 +155,16 @@ function operation(path, verb, op) {
   });
   const wanted = op.requestBody && op.requestBody.content["application/json"];
   const body = op.requestBody ? el("textarea", { spellcheck: false, ariaLabel: "body",
-    value: wanted ? JSON.stringify(example(wanted.schema), null, 2) : "" }) : null;
+    value: wanted ? JSON.stringify(wanted.example ?? example(wanted.schema), null, 2) : "" }) : null;
   const out = el("pre", {});
   const send = el("button", { textContent: "Send", onclick: () => call(op, verb, path, inputs, body, out) });
   const content = op.responses["200"].content || {};
   const answer = (content["application/x-ndjson"] || content["application/json"] || {}).schema;
-  const locked = (op.security || []).every((s) => s.bearer) ? (op["x-roles"] || ["signed in"]).join(", ") : "";
+  const needs = who(op);
   const inside = el("div");
   const details = el("details", { id: op.operationId }, el("summary", {}, el("span", { className: `verb ${verb}`, textContent: verb.toUpperCase() }),
     el("code", { textContent: path }), " ", el("span", { className: "muted", textContent: op.summary || "" }),
-    locked ? el("span", { className: "who", textContent: locked }) : null), inside);
+    needs ? el("span", { className: "who", textContent: needs }) : null), inside);
   // Built when first opened: a market has hundreds of operations.
   details.addEventListener("toggle", () => {
     if (inside.hasChildNodes()) return;
@@ -141,6 +182,7 @@ async function start() {
   const doc = await (await fetch("/openapi.json")).json();
   Object.assign(schemas, doc.components.schemas);
   document.title = document.getElementById("title").textContent = doc.info.title + " API";
+  signIn(doc.paths);
   const list = document.getElementById("operations");
   const nav = document.getElementById("nav");
   for (const tag of doc.tags) {

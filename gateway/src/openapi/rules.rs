@@ -1,6 +1,6 @@
 //! `buf.validate` rules and `google.api.field_behavior` as JSON Schema keywords.
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, Value as Proto};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value as Proto};
 use serde_json::{Map, Value, json};
 
 /// The value of a custom option, by its full name.
@@ -22,14 +22,57 @@ fn validation(field: &FieldDescriptor) -> Option<DynamicMessage> {
     }
 }
 
+/// Whether it is always there: in requests, and in answers, where proto3 JSON leaves out what is zero.
+/// So a number or a list that may be zero is never required, whatever its `field_behavior` says.
 pub(super) fn is_required(field: &FieldDescriptor) -> bool {
-    let ruled = validation(field).and_then(|r| r.get_field_by_name("required").and_then(|v| v.as_bool()));
-    behaviors(field).contains(&2) || ruled == Some(true)
+    let rules = validation(field);
+    if rules.as_ref().is_some_and(is_ruled_required) {
+        return true;
+    }
+    let plural = field.is_list() || field.is_map();
+    let may_be_zero = plural || !matches!(field.kind(), Kind::String | Kind::Bytes | Kind::Enum(_) | Kind::Message(_));
+    if behaviors(field).contains(&REQUIRED) && (!may_be_zero || (!plural && field.supports_presence())) {
+        return true;
+    }
+    let implicit = plural || !field.supports_presence();
+    implicit && rules.is_some_and(|r| excludes_zero(&r))
+}
+
+const REQUIRED: i32 = 2;
+
+fn is_ruled_required(rules: &DynamicMessage) -> bool {
+    rules.get_field_by_name("required").and_then(|v| v.as_bool()) == Some(true)
+}
+
+/// Whether the rules refuse an empty text, an empty list or a zero.
+fn excludes_zero(rules: &DynamicMessage) -> bool {
+    if rules.get_field_by_name("ignore").and_then(|v| v.as_enum_number()).unwrap_or(0) != 0 {
+        return false;
+    }
+    let above = |rule: &DynamicMessage, name: &str| {
+        let value = rule.has_field_by_name(name).then(|| rule.get_field_by_name(name)).flatten();
+        value.and_then(|v| plain(&v)).and_then(|v| v.as_f64())
+    };
+    rules.fields().filter_map(|(_, v)| v.as_message()).any(|rule| {
+        let sizes = ["min_len", "len", "min_items", "min_pairs", "gte"];
+        sizes.iter().any(|name| above(rule, name).is_some_and(|n| n > 0.0))
+            || above(rule, "gt").is_some_and(|n| n >= 0.0)
+            || barred(rule).iter().any(|v| v.as_f64() == Some(0.0))
+    })
+}
+
+/// The values of `not_in`.
+fn barred(rule: &DynamicMessage) -> Vec<Value> {
+    match rule.get_field_by_name("not_in").and_then(|v| plain(&v)) {
+        Some(Value::Array(values)) => values,
+        _ => Vec::new(),
+    }
 }
 
 /// Adds what the field's options say to its schema.
 pub(super) fn apply(field: &FieldDescriptor, schema: &mut Map<String, Value>) {
-    for behavior in behaviors(field) {
+    let behaviors = behaviors(field);
+    for behavior in &behaviors {
         match behavior {
             3 => schema.insert("readOnly".into(), true.into()),
             4 => schema.insert("writeOnly".into(), true.into()),
@@ -42,38 +85,69 @@ pub(super) fn apply(field: &FieldDescriptor, schema: &mut Map<String, Value>) {
     if field.options().get_field_by_name("deprecated").and_then(|v| v.as_bool()) == Some(true) {
         schema.insert("deprecated".into(), true.into());
     }
-    if let Some(rules) = validation(field) {
-        constrain(&rules, schema);
+    let rules = validation(field);
+    if let Some(rules) = &rules {
+        constrain(&field.kind(), rules, schema);
+    }
+    if field.is_list() || field.is_map() || field.supports_presence() {
+        return;
+    }
+    let ruled = rules.as_ref().is_some_and(is_ruled_required);
+    match field.kind() {
+        Kind::String if ruled || behaviors.contains(&REQUIRED) => {
+            let least = schema.get("minLength").and_then(Value::as_u64).unwrap_or(0);
+            schema.insert("minLength".into(), least.max(1).into());
+        }
+        Kind::Enum(e) if ruled => {
+            schema.insert("not".into(), json!({"enum": [e.default_value().name()]}));
+        }
+        _ => {}
     }
 }
 
-/// `rules` is a `buf.validate.FieldRules`.
-fn constrain(rules: &DynamicMessage, schema: &mut Map<String, Value>) {
+/// `rules` is a `buf.validate.FieldRules` for values of that kind.
+fn constrain(of: &Kind, rules: &DynamicMessage, schema: &mut Map<String, Value>) {
     for (kind, value) in rules.fields() {
         let Some(rule) = value.as_message() else { continue };
         match kind.name() {
             "string" => string(rule, schema),
             "repeated" => {
                 copy(rule, schema, &[("min_items", "minItems"), ("max_items", "maxItems"), ("unique", "uniqueItems")]);
-                nested(rule, "items", schema.get_mut("items"));
+                nested(of, rule, "items", schema.get_mut("items"));
             }
             "map" => {
                 copy(rule, schema, &[("min_pairs", "minProperties"), ("max_pairs", "maxProperties")]);
-                nested(rule, "values", schema.get_mut("additionalProperties"));
+                let Kind::Message(entry) = of else { continue };
+                let value = entry.map_entry_value_field().kind();
+                nested(&value, rule, "values", schema.get_mut("additionalProperties"));
             }
-            "bytes" | "bool" | "enum" | "any" | "duration" | "timestamp" => {}
+            "enum" => enumeration(of, rule, schema),
+            "bool" => copy(rule, schema, &[("const", "const")]),
+            "bytes" | "any" | "duration" | "timestamp" => {}
             _ => number(rule, schema),
         }
     }
 }
 
-fn nested(rule: &DynamicMessage, name: &str, schema: Option<&mut Value>) {
+fn enumeration(of: &Kind, rule: &DynamicMessage, schema: &mut Map<String, Value>) {
+    let Kind::Enum(e) = of else { return };
+    let name = |v: &Value| {
+        let number = i32::try_from(v.as_i64()?).ok()?;
+        Some(Value::from(e.get_value(number)?.name()))
+    };
+    let names: Vec<Value> = barred(rule).iter().filter_map(name).collect();
+    if !names.is_empty() {
+        schema.insert("not".into(), json!({"enum": names}));
+    }
+}
+
+fn nested(of: &Kind, rule: &DynamicMessage, name: &str, schema: Option<&mut Value>) {
     if !rule.has_field_by_name(name) {
         return;
     }
     let inner = rule.get_field_by_name(name).map(|v| v.into_owned());
     if let (Some(Proto::Message(inner)), Some(Value::Object(schema))) = (inner, schema) {
-        constrain(&inner, schema);
+        constrain(of, &inner, schema);
     }
 }
 
@@ -106,7 +180,8 @@ fn string(rule: &DynamicMessage, schema: &mut Map<String, Value>) {
     }
 }
 
-/// 64-bit numbers are strings in JSON, for which `minimum` has no meaning: they get it as an extension.
+/// 64-bit numbers are strings in JSON, for which `minimum` has no meaning: they get it as an
+/// extension, and what can be said of their text as a pattern.
 fn number(rule: &DynamicMessage, schema: &mut Map<String, Value>) {
     let text = schema.get("type").is_some_and(|t| t == "string");
     let mark = |name: &str| if text { format!("x-{name}") } else { name.to_owned() };
@@ -119,6 +194,15 @@ fn number(rule: &DynamicMessage, schema: &mut Map<String, Value>) {
         ("in", "enum"),
     ] {
         copy(rule, schema, &[(from, &mark(to))]);
+    }
+    let at_least = |name: &str, n: i64| schema.get(name).and_then(Value::as_i64).is_some_and(|v| v >= n);
+    if text && (at_least("x-minimum", 0) || at_least("x-exclusiveMinimum", -1)) {
+        schema.insert("pattern".into(), super::schema::UNSIGNED.into());
+    }
+    let barred = barred(rule);
+    if !barred.is_empty() {
+        let shown = barred.into_iter().map(|v| if text { v.to_string().into() } else { v });
+        schema.insert("not".into(), json!({"enum": shown.collect::<Vec<_>>()}));
     }
 }
 
@@ -142,6 +226,7 @@ fn plain(value: &Proto) -> Option<Value> {
         Proto::U64(n) => json!(n),
         Proto::F32(n) => json!(n),
         Proto::F64(n) => json!(n),
+        Proto::EnumNumber(n) => json!(n),
         Proto::String(s) => json!(s),
         Proto::List(list) => Value::Array(list.iter().filter_map(plain).collect()),
         _ => return None,

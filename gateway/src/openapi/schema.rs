@@ -5,6 +5,12 @@ use super::{comments::Comments, described, rules};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
+const SIGNED: &str = "^-?[0-9]{1,19}$";
+pub(super) const UNSIGNED: &str = "^[0-9]{1,20}$";
+const DURATION: &str = "^-?[0-9]{1,12}(\\.[0-9]{1,9})?s$";
+const FIELD_MASK: &str = "^([a-z][a-zA-Z0-9]*(\\.[a-z][a-zA-Z0-9]*)*(,[a-z][a-zA-Z0-9]*(\\.[a-z][a-zA-Z0-9]*)*)*)?$";
+const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";
+
 pub(super) struct Schemas {
     pub comments: Comments,
     done: Map<String, Value>,
@@ -46,12 +52,14 @@ impl Schemas {
             Kind::Bool => json!({"type": "boolean"}),
             Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json!({"type": "integer", "format": "int32"}),
             Kind::Uint32 | Kind::Fixed32 => json!({"type": "integer", "format": "uint32", "minimum": 0}),
-            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => json!({"type": "string", "format": "int64"}),
-            Kind::Uint64 | Kind::Fixed64 => json!({"type": "string", "format": "uint64"}),
+            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+                json!({"type": "string", "format": "int64", "pattern": SIGNED})
+            }
+            Kind::Uint64 | Kind::Fixed64 => json!({"type": "string", "format": "uint64", "pattern": UNSIGNED}),
             Kind::Float => json!({"type": "number", "format": "float"}),
             Kind::Double => json!({"type": "number", "format": "double"}),
             Kind::String => json!({"type": "string"}),
-            Kind::Bytes => json!({"type": "string", "contentEncoding": "base64"}),
+            Kind::Bytes => json!({"type": "string", "contentEncoding": "base64", "pattern": BASE64}),
             Kind::Enum(e) => self.enumeration(e),
             Kind::Message(m) => self.reference(m),
         }
@@ -74,7 +82,14 @@ impl Schemas {
 
     /// The message without the fields that the path holds already.
     pub fn message_without(&mut self, message: &MessageDescriptor, paths: &[&str]) -> Value {
-        if paths.is_empty() { self.reference(message) } else { self.object(message, paths) }
+        let some = message.fields().any(|f| paths.contains(&f.name()));
+        if some { self.object(message, paths) } else { self.reference(message) }
+    }
+
+    /// Whether a message must have any field.
+    pub fn requires(&self, schema: &Value) -> bool {
+        let name = schema["$ref"].as_str().and_then(|r| r.strip_prefix("#/components/schemas/"));
+        name.and_then(|n| self.done.get(n)).unwrap_or(schema).get("required").is_some()
     }
 
     fn object(&mut self, message: &MessageDescriptor, without: &[&str]) -> Value {
@@ -115,11 +130,10 @@ impl Schemas {
 }
 
 fn well_known(name: &str) -> Option<Value> {
-    let nullable = |kind: &str| json!({"type": [kind, "null"]});
     Some(match name.strip_prefix("google.protobuf.")? {
         "Timestamp" => json!({"type": "string", "format": "date-time"}),
-        "Duration" => json!({"type": "string", "pattern": "^-?[0-9]+(\\.[0-9]{1,9})?s$"}),
-        "FieldMask" => json!({"type": "string"}),
+        "Duration" => json!({"type": "string", "format": "duration-seconds", "pattern": DURATION}),
+        "FieldMask" => json!({"type": "string", "format": "field-mask", "pattern": FIELD_MASK}),
         "Empty" => json!({"type": "object", "additionalProperties": false}),
         "Struct" => json!({"type": "object"}),
         "ListValue" => json!({"type": "array", "items": {}}),
@@ -130,10 +144,15 @@ fn well_known(name: &str) -> Option<Value> {
             "required": ["@type"],
             "additionalProperties": true,
         }),
-        "BoolValue" => nullable("boolean"),
-        "Int32Value" | "UInt32Value" => nullable("integer"),
-        "FloatValue" | "DoubleValue" => nullable("number"),
-        "Int64Value" | "UInt64Value" | "StringValue" | "BytesValue" => nullable("string"),
+        "BoolValue" => json!({"type": ["boolean", "null"]}),
+        "Int32Value" => json!({"type": ["integer", "null"], "format": "int32"}),
+        "UInt32Value" => json!({"type": ["integer", "null"], "format": "uint32", "minimum": 0}),
+        "FloatValue" => json!({"type": ["number", "null"], "format": "float"}),
+        "DoubleValue" => json!({"type": ["number", "null"], "format": "double"}),
+        "Int64Value" => json!({"type": ["string", "null"], "format": "int64", "pattern": SIGNED}),
+        "UInt64Value" => json!({"type": ["string", "null"], "format": "uint64", "pattern": UNSIGNED}),
+        "StringValue" => json!({"type": ["string", "null"]}),
+        "BytesValue" => json!({"type": ["string", "null"], "contentEncoding": "base64", "pattern": BASE64}),
         _ => return None,
     })
 }

@@ -88,9 +88,7 @@ struct Talk {
 impl Accepted {
     /// Leaves the session to the connection; `record` is told when it is over.
     pub fn hand_over(self, edge: Arc<Inner>, record: Record) {
-        let Accepted {
-            upgrade, handover, site, verb, path, query, grpc_path, headers, metadata, key, deadline
-        } = self;
+        let Accepted { upgrade, handover, site, verb, path, query, grpc_path, headers, metadata, key, deadline } = self;
         let accepted = Talk { site, verb, path, query, grpc_path, headers, metadata, key, deadline };
         handover.put(Session { upgrade, edge, accepted, record });
     }
@@ -194,7 +192,12 @@ impl Talk {
 }
 
 impl Shared<'_> {
-    async fn converse(&self, sink: &Mutex<Out>, stream: &mut SplitStream<Socket>, leave: impl Future<Output = ()>) -> End {
+    async fn converse(
+        &self,
+        sink: &Mutex<Out>,
+        stream: &mut SplitStream<Socket>,
+        leave: impl Future<Output = ()>,
+    ) -> End {
         let (said, heard) = mpsc::channel(1);
         tokio::select! {
             biased;
@@ -428,7 +431,7 @@ impl Shared<'_> {
             // Answers a close frame, if one came.
             End::Left => return sink.close().await,
         };
-        let mut reason = "";
+        let mut reason = String::new();
         if let Some(problem) = problem {
             let mut out = Vec::with_capacity(256);
             problem.write_json(self.talk.site.types(), true, &mut out);

@@ -4,9 +4,13 @@ use crate::{
     library::{Book, GetBookRequest, WatchBooksRequest, frame},
     world::{World, json_of, sent},
 };
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use flate2::{Compression, write::GzEncoder};
+use gateway::{CorsConfig, EdgeConfig};
 use prost::Message;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use std::io::Write;
 
 fn call(w: &World, method: &str, kind: &'static str, body: impl Into<reqwest::Body>) -> RequestBuilder {
     let request = w.http.post(format!("{}/edge.test.v1.Library/{method}", w.url));
@@ -68,4 +72,80 @@ async fn streams_in_envelopes() {
     let got = envelopes(call(&w, "Sum", "application/connect+json", bad)).await;
     let end: Value = serde_json::from_slice(&got.last().unwrap().1).unwrap();
     assert_eq!(end["error"]["code"], "invalid_argument");
+}
+
+#[tokio::test]
+async fn safe_methods_by_get() {
+    let w = World::new().await;
+    let get = |query: &str| w.get(&format!("/edge.test.v1.Library/GetBook?{query}"));
+    let first = sent(get("connect=v1&encoding=json&message=%7B%22bookId%22%3A%22b%201%22%7D")).await;
+    assert_eq!(
+        (first.status().as_u16(), &first.headers()["content-type"]),
+        (200, &"application/json".parse().unwrap())
+    );
+    let tag = first.headers()["etag"].clone();
+    assert_eq!(first.json::<Value>().await.unwrap()["bookId"], "b 1");
+    let known = get("encoding=json&message=%7B%22bookId%22%3A%22b%201%22%7D").header("if-none-match", tag);
+    assert_eq!(sent(known).await.status(), 304);
+    let wire = GetBookRequest { book_id: "b2".into(), ..Default::default() }.encode_to_vec();
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(&wire).unwrap();
+    let (plain, zipped) = (BASE64_URL_SAFE_NO_PAD.encode(&wire), BASE64_URL_SAFE_NO_PAD.encode(gz.finish().unwrap()));
+    for query in
+        [format!("message={plain}"), format!("message={plain}%3D&x=1"), format!("compression=gzip&message={zipped}")]
+    {
+        let answer = sent(get(&format!("connect=v1&encoding=proto&base64=1&{query}"))).await;
+        assert_eq!(answer.headers()["content-type"], "application/proto");
+        assert_eq!(Book::decode(answer.bytes().await.unwrap()).unwrap().book_id, "b2");
+    }
+    for bad in [
+        "encoding=json",
+        "message=%7B%7D",
+        "encoding=xml&message=x",
+        "encoding=json&message=%zz",
+        "encoding=json&base64=1&message=!",
+        "encoding=json&connect=v2&message=%7B%7D",
+        "encoding=json&compression=br&message=%7B%7D",
+    ] {
+        let (status, error) = json_of(get(bad)).await;
+        assert_eq!((status, &error["code"]), (400, &json!("invalid_argument")), "{bad}");
+    }
+    let missing = get("encoding=json&message=%7B%22bookId%22%3A%22missing%22%7D");
+    assert_eq!(json_of(missing).await.1["code"], "not_found");
+    let long = format!("encoding=json&message={}", "x".repeat(9000));
+    assert_eq!(json_of(get(&long)).await.0, 414);
+    // Methods that may have effects are never called by GET.
+    for method in ["PayBook", "Login", "WatchBooks", "Internal"] {
+        let (status, _) = json_of(w.get(&format!("/edge.test.v1.Library/{method}?encoding=json&message=%7B%7D"))).await;
+        assert_eq!(status, 404, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn idempotency_keys_fill_the_request() {
+    let w = World::new().await;
+    let pay = |body: &'static str| call(&w, "PayBook", "application/json", body);
+    let (status, error) = json_of(pay(r#"{"amount":1}"#)).await;
+    assert_eq!((status, &error["code"]), (400, &json!("invalid_argument")));
+    assert!(error.to_string().contains("requestId"), "{error}");
+    let (_, book) = json_of(pay(r#"{"amount":1}"#).header("idempotency-key", "key-1")).await;
+    assert_eq!((&book["title"], &book["sold"]), (&json!("key-1"), &json!("1")));
+    let wire = crate::library::PayBookRequest { amount: 2, ..Default::default() }.encode_to_vec();
+    let answer = sent(call(&w, "PayBook", "application/proto", wire).header("idempotency-key", "key-2")).await;
+    assert_eq!(Book::decode(answer.bytes().await.unwrap()).unwrap().title, "key-2");
+    let (_, book) = json_of(pay(r#"{"requestId":"key-3"}"#).header("idempotency-key", "key-3")).await;
+    assert_eq!(book["title"], "key-3");
+    assert_eq!(json_of(pay(r#"{"requestId":"key-3"}"#).header("idempotency-key", "key-4")).await.0, 400);
+}
+
+#[tokio::test]
+async fn pages_may_speak_connect() {
+    let cors = CorsConfig { origins: vec!["*".into()], max_age_seconds: 1 };
+    let w = World::with(EdgeConfig { cors, ..crate::world::unlimited() }).await;
+    let preflight = w.http.request(http::Method::OPTIONS, format!("{}/edge.test.v1.Library/GetBook", w.url));
+    let preflight = preflight.header("origin", "https://x.example").header("access-control-request-method", "GET");
+    let answer = sent(preflight).await;
+    assert_eq!(answer.headers()["access-control-allow-methods"], "GET, POST");
+    let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap();
+    assert!(headers.contains("connect-protocol-version") && headers.contains("connect-timeout-ms"), "{headers}");
 }

@@ -85,6 +85,13 @@ pub struct Number {
     pub value: i64,
 }
 
+/// A SearchReply, whose message looks the same on the wire.
+#[derive(Clone, PartialEq, Message)]
+pub struct Asked {
+    #[prost(bytes = "vec", tag = "1")]
+    pub asked: Vec<u8>,
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub struct HttpBody {
     #[prost(string, tag = "1")]
@@ -106,6 +113,8 @@ pub struct UploadRequest {
 pub struct Seen {
     pub calls: AtomicUsize,
     pub cancelled: AtomicUsize,
+    /// Streams of requests that broke off.
+    pub cut: AtomicUsize,
     pub headers: Mutex<HeaderMap>,
 }
 
@@ -150,12 +159,13 @@ impl Library {
         let (parts, body) = request.into_parts();
         *self.seen.headers.lock().unwrap() = parts.headers.clone();
         let method = parts.uri.path().rsplit('/').next().unwrap().to_owned();
-        if method == "Double" {
-            let doubled =
-                frames(body).map(|m| m.map(|m| Number { value: Number::decode(m).unwrap().value * 2 }.encode_to_vec()));
+        if method == "Double" || method == "Talk" {
+            let doubled = frames(body, self.seen.clone())
+                .map(|m| m.map(|m| Number { value: Number::decode(m).unwrap().value * 2 }.encode_to_vec()));
             return Ok(reply(doubled, None));
         }
-        let all: Vec<Bytes> = frames(body).collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
+        let all: Vec<Bytes> =
+            frames(body, self.seen.clone()).collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
         let first = all.first().cloned().unwrap_or_default();
         match method.as_str() {
             "GetBook" | "Login" | "Purge" | "Internal" => {
@@ -186,6 +196,8 @@ impl Library {
                 let total = all.into_iter().map(|m| Number::decode(m).unwrap().value).sum();
                 Ok(one(&Number { value: total }))
             }
+            "UpdateBook" => Ok(framed(vec![frame(0, &first)], true)),
+            "Search" => Ok(one(&Asked { asked: first.to_vec() })),
             "Upload" => {
                 let request = UploadRequest::decode(first).unwrap();
                 let file = request.file.unwrap_or_default();
@@ -312,21 +324,36 @@ pub fn frame(flag: u8, payload: &[u8]) -> Bytes {
     out.into()
 }
 
+/// Counts a body that was not read to its end.
+struct Reading(Option<Arc<Seen>>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(seen) = self.0.take() {
+            seen.cut.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
 /// The messages of a body.
-fn frames(body: Body) -> impl Stream<Item = Result<Bytes, Status>> + Send {
-    stream::unfold((body, Vec::<u8>::new()), |(mut body, mut buf)| async move {
+fn frames(body: Body, seen: Arc<Seen>) -> impl Stream<Item = Result<Bytes, Status>> + Send {
+    stream::unfold((body, Vec::<u8>::new(), Reading(Some(seen))), |(mut body, mut buf, mut reading)| async move {
         loop {
             if buf.len() >= 5 {
                 let length = u32::from_be_bytes([buf[1], buf[2], buf[3], buf[4]]) as usize;
                 if buf.len() >= 5 + length {
                     assert_eq!(buf[0], 0, "the edge sends messages uncompressed");
                     let rest = buf.split_off(5 + length);
-                    return Some((Ok(Bytes::from(buf.split_off(5))), (body, rest)));
+                    return Some((Ok(Bytes::from(buf.split_off(5))), (body, rest, reading)));
                 }
             }
-            match body.frame().await? {
+            let Some(frame) = body.frame().await else {
+                drop(reading.0.take());
+                return None;
+            };
+            match frame {
                 Ok(frame) => buf.extend_from_slice(&frame.into_data().unwrap_or_default()),
-                Err(status) => return Some((Err(status), (Body::empty(), Vec::new()))),
+                Err(status) => return Some((Err(status), (Body::empty(), Vec::new(), Reading(None)))),
             }
         }
     })

@@ -1,5 +1,9 @@
 //! The edge through real sockets, before a server that misbehaves on request.
 
+mod abuse;
+mod abuse_floods;
+mod binding;
+mod browser;
 mod connect;
 mod foreign;
 mod grpc;
@@ -11,4 +15,5 @@ mod sockets;
 mod standalone;
 mod streams;
 mod told;
+mod websocket;
 mod world;

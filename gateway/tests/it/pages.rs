@@ -1,6 +1,10 @@
 //! The edge's own pages.
 
-use crate::world::{World, sent};
+use crate::{
+    library::{Library, SERVICE},
+    world::{World, pool, sent},
+};
+use gateway::{EdgeConfig, Site, Upstreams};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -66,7 +70,11 @@ async fn the_openapi_document_describes_what_is_served() {
             assert_eq!(in_path.collect::<BTreeSet<_>>(), named, "{path}");
             let all: BTreeSet<_> = parameters.iter().map(|p| (p["in"].to_string(), p["name"].to_string())).collect();
             assert_eq!(all.len(), parameters.len(), "{path} repeats a parameter");
-            assert!(op["responses"]["200"].is_object() && op["responses"]["default"].is_object());
+            let answers = op["responses"].as_object().unwrap();
+            for status in ["200", "400", "401", "404", "429", "503"] {
+                assert!(answers.contains_key(status), "{path}: {status}");
+            }
+            assert_eq!(answers.contains_key("413"), op["requestBody"].is_object(), "{path}");
         }
     }
     assert!(!doc.to_string().contains("/v1/internal"), "internal methods are not told");
@@ -77,6 +85,10 @@ async fn the_openapi_document_describes_what_is_served() {
     assert_eq!(create["security"], json!([{"bearer": []}]));
     assert_eq!(create["x-roles"], json!(["user"]));
     assert!(create["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "Idempotency-Key"));
+    assert_eq!(create["requestBody"]["content"]["application/json"]["example"], json!({"title": "text"}));
+    assert_eq!(create["requestBody"]["required"], true);
+    assert!(create["responses"]["422"].is_object() && create["responses"]["304"].is_null());
+    assert!(get["responses"]["304"].is_object() && get["responses"]["422"].is_null());
     let pay = &doc["paths"]["/v1/books/{bookId}:pay"]["post"];
     assert!(pay["requestBody"]["content"]["application/json"]["schema"]["properties"].get("bookId").is_none());
     let watch = &doc["paths"]["/v1/books:watch"]["get"]["responses"]["200"]["content"];
@@ -91,4 +103,31 @@ async fn the_openapi_document_describes_what_is_served() {
     assert_eq!(schemas["edge.test.v1.Book"]["properties"]["bookId"]["readOnly"], true);
     assert_eq!(schemas["edge.test.v1.Book"]["properties"]["pageCount"]["minimum"], 0);
     assert_eq!(schemas["edge.test.v1.Binding"]["enum"], json!(["BINDING_UNSPECIFIED", "BINDING_PAPERBACK"]));
+}
+
+#[tokio::test]
+async fn the_postman_collection_has_every_operation() {
+    let upstreams = Upstreams::from([(SERVICE.to_owned(), proto::Channel::new(Library::default()))]);
+    let site = Site::load(&pool(), &upstreams, EdgeConfig::default().json.options()).unwrap();
+    let doc: Value = serde_json::from_slice(&site.openapi("Books")).unwrap();
+    let collection: Value = serde_json::from_slice(&site.postman("Books")).unwrap();
+    assert_eq!(collection["info"]["name"], "Books");
+    assert!(collection["info"]["schema"].as_str().unwrap().ends_with("/v2.1.0/collection.json"));
+    let items = || collection["item"].as_array().unwrap().iter().flat_map(|f| f["item"].as_array().unwrap());
+    let operations: usize = doc["paths"].as_object().unwrap().values().map(|i| i.as_object().unwrap().len()).sum();
+    assert_eq!(items().count(), operations);
+    let raw = |name: &str| items().find(|i| i["request"]["url"]["raw"] == format!("{{{{baseUrl}}}}{name}")).unwrap();
+    let pay = raw("/v1/books/{{bookId}}:pay");
+    assert_eq!(pay["request"]["method"], "POST");
+    assert_eq!(pay["request"]["auth"]["type"], "noauth");
+    let key = pay["request"]["header"].as_array().unwrap().iter().find(|h| h["key"] == "Idempotency-Key").unwrap();
+    assert_eq!((&key["value"], &key["disabled"]), (&json!("{{$guid}}"), &json!(false)));
+    let create = raw("/v1/books");
+    assert!(create["request"].get("auth").is_none(), "signed in: the collection's token");
+    assert_eq!(
+        serde_json::from_str::<Value>(create["request"]["body"]["raw"].as_str().unwrap()).unwrap(),
+        json!({"title": "text"})
+    );
+    let get = raw("/v1/books/:bookId");
+    assert_eq!(get["request"]["url"]["variable"][0]["key"], "bookId");
 }

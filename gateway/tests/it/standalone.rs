@@ -4,9 +4,9 @@ use crate::{
     library::{Library, SERVICE},
     world::{clients, descriptor_bytes, json_of},
 };
-use gateway::{StandaloneConfig, standalone_on};
+use gateway::{Probes, StandaloneConfig, standalone_on};
 use serde_json::json;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinSet};
 use tonic::transport::{Server, server::TcpIncoming};
 
@@ -41,7 +41,9 @@ async fn descriptors_by_reflection_and_from_a_file() {
     std::fs::write(&file, descriptor_bytes()).unwrap();
     let (http, _) = clients();
     for descriptors in [None, Some(file.clone())] {
-        let config = StandaloneConfig { descriptors, upstreams: upstreams.clone(), ..StandaloneConfig::default() };
+        let probes = Probes { metrics: Some(Arc::new(|| "up 1\n".to_owned())), ..Probes::default() };
+        let config =
+            StandaloneConfig { descriptors, upstreams: upstreams.clone(), probes, ..StandaloneConfig::default() };
         let address = edge(&mut tasks, config).await;
         let (status, book) = json_of(http.get(format!("http://{address}/v1/books/b1"))).await;
         assert_eq!((status, &book["title"]), (200, &json!("A title")));
@@ -51,6 +53,8 @@ async fn descriptors_by_reflection_and_from_a_file() {
         assert_eq!((status, books.as_array().unwrap().len()), (200, 2));
         let (status, _) = json_of(http.get(format!("http://{address}/v1/internal/b1"))).await;
         assert_eq!(status, 404);
+        let metrics = http.get(format!("http://{address}/metrics")).send().await.unwrap();
+        assert_eq!(metrics.text().await.unwrap(), "up 1\n");
         // Without a verifier the token is the server's business.
         let seen = http.get(format!("http://{address}/v1/books/headers")).header("authorization", "Basic eA==");
         assert_eq!(json_of(seen).await.1["labels"]["authorization"], "Basic eA==");

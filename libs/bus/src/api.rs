@@ -13,7 +13,7 @@ use tokio::sync::watch;
 #[async_trait]
 pub trait EventBus: Send + Sync + 'static {
     /// Delivers to `inbox` until `stop`, then drains: fetches no more and finishes what is in hand.
-    /// Fails only for what no waiting mends; a server that is away is waited for.
+    /// Fails only where waiting can't help; a server that is down is waited for.
     async fn consume(&self, spec: ConsumerSpec, inbox: Arc<dyn Inbox>, stop: Stop) -> Result<()>;
 
     /// Publishes every partition of `outbox` until `stop`, then what is left while the server answers.
@@ -35,13 +35,13 @@ pub trait EventBus: Send + Sync + 'static {
 /// One durable consumer of one service's events.
 #[derive(Debug, Clone)]
 pub struct ConsumerSpec {
-    /// `user.auth-events`: unique in the platform, and kept by the server for ever.
+    /// `user.auth-events`: unique in the platform, and never changed: the server keeps the consumer's place under it.
     pub name: String,
     /// The service whose events these are: `auth`.
     pub source: String,
     /// The noun, or `*` for all of the source.
     pub aggregate: String,
-    /// So many failures that are the event's own fault make it a dead letter. Counted per run of the process.
+    /// The event becomes a dead letter after this many failures of its own. Counted per run of the process.
     pub max_attempts: u32,
     pub backoff: Backoff,
     /// JetStream delivers again what is silent for so long; slow handlers are reported as being in progress.
@@ -51,8 +51,9 @@ pub struct ConsumerSpec {
     pub max_in_flight: usize,
     /// Handlers running at once.
     pub concurrency: usize,
-    /// How long faults that are not the event's (a store or a peer is away) are borne before it is a dead letter
-    /// all the same. A missing version is waited for twice as long, so that the event before it is decided first.
+    /// How long a peer may keep failing before the event becomes a dead letter all the same. Only time in which the
+    /// inbox's own store is up counts: an outage of the store, however long, makes no dead letters. A missing version
+    /// is waited for twice as long, so that the event before it is decided first.
     pub patience: Duration,
 }
 
@@ -131,18 +132,21 @@ pub enum Applied {
 pub trait Inbox: Send + Sync + 'static {
     /// Checks the version, runs the handler and advances, in one transaction. A type that nobody handles is `Done`.
     ///
-    /// UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED, RESOURCE_EXHAUSTED and CANCELLED are taken as nobody's fault and
-    /// borne for [`ConsumerSpec::patience`]; every other error, and a panic, counts towards `max_attempts`.
+    /// UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED, RESOURCE_EXHAUSTED and CANCELLED are not the event's fault: they are
+    /// tolerated for [`ConsumerSpec::patience`] when they are a peer's, and without limit when the store behind this
+    /// inbox is down (see [`advance`](Self::advance)). Every other error, and a panic, counts towards `max_attempts`.
     async fn deliver(&self, d: &Delivery) -> Result<Applied>;
 
-    /// Puts the event aside and advances past it (version and cursor), in one transaction, once per event id.
-    /// Version 0 marks a message that was no envelope: its bytes are the payload, and there is nothing to advance.
+    /// Stores the event as a dead letter and advances past it (version and cursor), in one transaction, once per
+    /// event id. When this fails the event is delivered again. Version 0 marks a message that was no envelope: its
+    /// bytes are the payload, and there is nothing to advance.
     async fn dead_letter(&self, d: &Delivery, error: &str) -> Result<()>;
 
     /// Embedded: the cursor, 0 at first.
     async fn position(&self) -> Result<i64>;
 
-    /// Embedded: everything up to here is done or not this consumer's. Never moves back.
+    /// Embedded: everything up to here is done or not this consumer's. Never moves back, so 0 changes nothing: either
+    /// bus calls it with 0 to learn whether the store takes writes.
     async fn advance(&self, cursor: i64) -> Result<()>;
 }
 

@@ -2,8 +2,8 @@
 //!
 //! One stream a source, `EVT_<SOURCE>`, subjects `evt.<source>.<aggregate>.<id>`; file storage, limits retention
 //! (the other kinds forget deduplication ids), discard new, so that a full stream stops the relay and loses nothing.
-//! The stream is transport: the services' event tables are the truth. Nothing here counts on the server's
-//! deduplication or on acknowledgements for "once": the inbox alone does that.
+//! The stream is transport: the services' event tables are the truth. Nothing here relies on the
+//! server's deduplication or acknowledgements for "once": the inbox alone ensures that.
 
 mod consumer;
 mod relay;
@@ -41,11 +41,11 @@ pub struct JetStreamConfig {
     pub replicas: usize,
     /// Of each stream; keep the sum below the disk. Unset: the server's own limit.
     pub max_bytes: Option<i64>,
-    /// Older messages leave the stream; 0 keeps all. The event tables keep them for ever.
+    /// Older messages leave the stream; 0 keeps all. The event tables keep all.
     pub max_age_secs: u64,
-    /// For so long the server drops what it has by the same event id.
+    /// How long the server recognises an event id that it has had, and drops the copy.
     pub duplicate_window_secs: u64,
-    /// For so long a relay that is silent keeps a partition.
+    /// How long a relay that has gone silent keeps its partition.
     pub lease_secs: u64,
     /// Rows that a relay reads at once.
     pub relay_batch: usize,
@@ -80,6 +80,7 @@ pub struct JetStream {
     client: Client,
     context: jetstream::Context,
     cfg: Arc<JetStreamConfig>,
+    backlog: Arc<relay::Backlog>,
 }
 
 impl JetStream {
@@ -112,7 +113,7 @@ impl JetStream {
         }
         let client = options.require_tls(cfg.tls).connect(cfg.urls.as_slice()).await.map_err(Error::internal)?;
         let context = jetstream::context::ContextBuilder::new().timeout(Duration::from_secs(5)).build(client.clone());
-        Ok(JetStream { client, context, cfg: Arc::new(cfg.clone()) })
+        Ok(JetStream { client, context, cfg: Arc::new(cfg.clone()), backlog: Arc::default() })
     }
 
     fn connected(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Carries one event to its end: applied, known already, or a dead letter; or released when the consumer stops.
+//! Takes one event to its end: applied, a duplicate, or a dead letter; or released when the consumer stops.
 
 use crate::{Applied, ConsumerSpec, Delivery, Inbox, Stop};
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ pub(crate) enum End {
     Done,
     Duplicate,
     Dead,
-    /// Stopped while waiting for another try: it is still to be done.
+    /// Stopped while waiting for another try: still to be delivered.
     Released,
 }
 
@@ -39,9 +39,22 @@ pub(crate) struct Worker {
 /// Why a try came to nothing.
 enum Miss {
     Gap(i64),
-    /// Not the event's fault.
-    Outside(Error),
+    /// The inbox's own store is down: this says nothing about the event, nor about its peers.
+    Store(String),
+    /// Something that the handler needs is unavailable.
+    Peer(Error),
     Failed(String),
+}
+
+/// What counts towards giving an event up.
+#[derive(Default)]
+struct Tally {
+    /// Failures that were the event's own fault.
+    failures: u32,
+    /// Since when a peer has been failing, as seen while the store was up.
+    peer_since: Option<Instant>,
+    /// Which version is missing, and since when.
+    gap: Option<(i64, Instant)>,
 }
 
 impl Worker {
@@ -54,14 +67,12 @@ impl Worker {
         &*self.inbox
     }
 
+    /// Delivers until there is an end. A dead letter is only ever written right after a failed delivery: when it
+    /// can't be stored either, the store is at fault, so the count begins again and the event is delivered again.
     pub async fn run(&self, mut d: Delivery) -> End {
-        if d.envelope.version == 0 {
-            return self.bury(&d, "the message is not an event envelope").await;
-        }
-        let (mut failures, mut gaps) = (0u32, 0u32);
-        let (mut outside_since, mut gap_since) = (None::<Instant>, None::<Instant>);
+        let (mut tally, mut tries, mut gaps) = (Tally::default(), 0u32, 0u32);
         loop {
-            d.attempt = failures + 1;
+            d.attempt = tries + 1;
             let slot = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return End::Released,
@@ -73,43 +84,40 @@ impl Worker {
                 Ok(end) => return end,
                 Err(miss) => miss,
             };
-            let pause = match miss {
-                Miss::Gap(expected) => {
-                    if expected <= 1 && !d.accept_gap && self.source.begins_with(&d).await {
-                        tracing::warn!(
-                            consumer = self.spec.name,
-                            aggregate_id = d.envelope.aggregate_id,
-                            version = d.envelope.version,
-                            "earlier versions have left the stream, the consumer begins here"
-                        );
-                        d.accept_gap = true;
-                        continue;
-                    }
+            if let Miss::Gap(expected) = miss
+                && expected <= 1
+                && !d.accept_gap
+                && self.source.begins_with(&d).await
+            {
+                tracing::warn!(
+                    consumer = self.spec.name,
+                    aggregate_id = d.envelope.aggregate_id,
+                    version = d.envelope.version,
+                    "earlier versions have left the stream, the consumer begins here"
+                );
+                d.accept_gap = true;
+                continue;
+            }
+            let pause = match &miss {
+                Miss::Gap(_) => {
                     gaps += 1;
-                    if gap_since.get_or_insert_with(Instant::now).elapsed() > self.spec.patience * 2 {
-                        return self.bury(&d, &format!("version {expected} never came")).await;
-                    }
                     Duration::from_millis(10u64 << gaps.min(7))
                 }
-                Miss::Outside(e) => {
-                    failures += 1;
-                    if outside_since.get_or_insert_with(Instant::now).elapsed() > self.spec.patience {
-                        return self.bury(&d, &format!("{e:?}")).await;
-                    }
-                    self.log(&d, &format!("{e:?}"));
-                    e.retry_after().unwrap_or_default().max(self.spec.backoff.pause(failures, &d.envelope.event_id))
+                Miss::Peer(e) => {
+                    tries += 1;
+                    let asked = e.retry_after().unwrap_or_default();
+                    asked.max(self.spec.backoff.pause(tries, &d.envelope.event_id))
                 }
-                Miss::Failed(error) => {
-                    failures += 1;
-                    // Failures while something outside was away don't count for it.
-                    outside_since = None;
-                    if failures >= self.spec.max_attempts {
-                        return self.bury(&d, &error).await;
-                    }
-                    self.log(&d, &error);
-                    self.spec.backoff.pause(failures, &d.envelope.event_id)
+                Miss::Store(_) | Miss::Failed(_) => {
+                    tries += 1;
+                    self.spec.backoff.pause(tries, &d.envelope.event_id)
                 }
             };
+            match tally.verdict(&self.spec, &d, &miss) {
+                Some(error) if self.give_up(&d, &error).await => return self.count(End::Dead, "dead"),
+                Some(_) => tally = Tally::default(),
+                None => self.log(&d, &miss),
+            }
             metrics::counter!("bus_retries_total", "consumer" => self.spec.name.clone()).increment(1);
             if !self.wait(pause).await {
                 return End::Released;
@@ -118,6 +126,9 @@ impl Worker {
     }
 
     async fn attempt(&self, d: &Delivery) -> Result<End, Miss> {
+        if d.envelope.version == 0 {
+            return Err(Miss::Failed("the message is not an event envelope".into()));
+        }
         let begun = Instant::now();
         let tried = AssertUnwindSafe(self.inbox.deliver(d)).catch_unwind().await;
         metrics::histogram!("bus_delivery_seconds", "consumer" => self.spec.name.clone()).record(begun.elapsed());
@@ -125,14 +136,14 @@ impl Worker {
             Ok(Ok(Applied::Done)) => Ok(self.count(End::Done, "done")),
             Ok(Ok(Applied::Duplicate)) => Ok(self.count(End::Duplicate, "duplicate")),
             Ok(Ok(Applied::Gap { expected })) => Err(Miss::Gap(expected)),
-            Ok(Err(e)) => Err(match e.code() {
+            Ok(Err(e)) => match e.code() {
                 Code::Unavailable
                 | Code::DeadlineExceeded
                 | Code::Aborted
                 | Code::ResourceExhausted
-                | Code::Cancelled => Miss::Outside(e),
-                _ => Miss::Failed(format!("{e:?}")),
-            }),
+                | Code::Cancelled => Err(self.who(e).await),
+                _ => Err(Miss::Failed(format!("{e:?}"))),
+            },
             Err(panic) => {
                 let what = panic.downcast_ref::<String>().map(String::as_str);
                 let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
@@ -141,16 +152,29 @@ impl Worker {
         }
     }
 
-    /// Puts the event aside, however long the inbox takes to accept it: an event is never dropped.
-    async fn bury(&self, d: &Delivery, error: &str) -> End {
-        for n in 1.. {
-            match self.inbox.dead_letter(d, error).await {
-                Ok(()) => break,
-                Err(e) => tracing::error!(consumer = self.spec.name, error = ?e, "dead letter could not be kept"),
-            }
-            if !self.wait(self.spec.backoff.pause(n, &d.envelope.event_id)).await {
-                return End::Released;
-            }
+    /// Tells the inbox's store from a peer. The error can't: a peer reports its own store in the same words. So the
+    /// store is asked for a write that changes nothing.
+    async fn who(&self, e: Error) -> Miss {
+        tokio::select! {
+            biased;
+            answer = self.inbox.advance(0) => match answer {
+                Ok(()) => Miss::Peer(e),
+                Err(_) => Miss::Store(format!("{e:?}")),
+            },
+            () = self.stop.cancelled() => Miss::Store(format!("{e:?}")),
+        }
+    }
+
+    /// Writes the dead letter; false when it couldn't be stored.
+    async fn give_up(&self, d: &Delivery, error: &str) -> bool {
+        if let Err(e) = self.inbox.dead_letter(d, error).await {
+            tracing::error!(
+                consumer = self.spec.name,
+                event_id = d.envelope.event_id,
+                error = ?e,
+                "dead letter could not be stored, the event is delivered again"
+            );
+            return false;
         }
         tracing::error!(
             consumer = self.spec.name,
@@ -160,10 +184,10 @@ impl Worker {
             version = d.envelope.version,
             attempts = d.attempt,
             error,
-            "event put aside as a dead letter"
+            "event became a dead letter"
         );
         metrics::counter!("bus_dead_letters_total", "consumer" => self.spec.name.clone()).increment(1);
-        self.count(End::Dead, "dead")
+        true
     }
 
     fn count(&self, end: End, outcome: &'static str) -> End {
@@ -172,7 +196,13 @@ impl Worker {
         end
     }
 
-    fn log(&self, d: &Delivery, error: &str) {
+    fn log(&self, d: &Delivery, miss: &Miss) {
+        let error = match miss {
+            // Usual with several replicas, and over in a moment.
+            Miss::Gap(_) => return,
+            Miss::Peer(e) => format!("{e:?}"),
+            Miss::Store(error) | Miss::Failed(error) => error.clone(),
+        };
         tracing::warn!(
             consumer = self.spec.name,
             event_id = d.envelope.event_id,
@@ -188,6 +218,39 @@ impl Worker {
         tokio::select! {
             () = self.stop.cancelled() => false,
             () = tokio::time::sleep(pause) => true,
+        }
+    }
+}
+
+impl Tally {
+    /// Counts a miss; an error when the event is to be given up.
+    fn verdict(&mut self, spec: &ConsumerSpec, d: &Delivery, miss: &Miss) -> Option<String> {
+        match miss {
+            Miss::Store(_) => {
+                // Nobody's patience runs while the store is down, that of a gap included: the version before can't
+                // be decided either.
+                (self.peer_since, self.gap) = (None, None);
+                None
+            }
+            Miss::Peer(e) => {
+                let since = *self.peer_since.get_or_insert_with(Instant::now);
+                (since.elapsed() > spec.patience).then(|| format!("{e:?}"))
+            }
+            Miss::Gap(expected) => {
+                let since = match self.gap {
+                    Some((version, since)) if version == *expected => since,
+                    _ => Instant::now(),
+                };
+                self.gap = Some((*expected, since));
+                (since.elapsed() > spec.patience * 2).then(|| format!("version {expected} never came"))
+            }
+            Miss::Failed(error) => {
+                self.failures += 1;
+                self.peer_since = None;
+                // No other try makes an envelope of what is none.
+                let enough = d.envelope.version == 0 || self.failures >= spec.max_attempts;
+                enough.then(|| error.clone())
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ impl Code {
         upper_snake(&format!("{self:?}"))
     }
 
-    /// Ours to mend rather than the caller's: logged as an error.
+    /// Ours to fix rather than the caller's: logged as an error.
     pub fn is_server_fault(self) -> bool {
         matches!(self, Code::Unknown | Code::Internal | Code::DataLoss)
     }

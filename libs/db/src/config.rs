@@ -17,6 +17,12 @@ pub struct DbConfig {
     pub max_connections: u32,
     /// How long a call waits for a connection before it is answered UNAVAILABLE.
     pub acquire_timeout_ms: u64,
+    /// PostgreSQL: a statement that takes longer is cancelled by the server and answered DEADLINE_EXCEEDED. Bounds what
+    /// a call that was given up leaves running. Migrations have no such limit; 0 lifts it altogether.
+    pub statement_timeout_ms: u64,
+    /// PostgreSQL: a transaction that does nothing for longer is ended by the server, so that an abandoned one doesn't
+    /// hold its locks. 0 lifts the limit.
+    pub idle_transaction_timeout_ms: u64,
     pub isolation: Isolation,
     /// A relay publishes this service's events, so each one also gets an outbox row.
     pub relay: bool,
@@ -30,6 +36,8 @@ impl Default for DbConfig {
             replicas: Vec::new(),
             max_connections: 8,
             acquire_timeout_ms: 10_000,
+            statement_timeout_ms: 15_000,
+            idle_transaction_timeout_ms: 30_000,
             isolation: Isolation::default(),
             relay: false,
         }
@@ -45,6 +53,8 @@ impl fmt::Debug for DbConfig {
             .field("replicas", &self.replicas.iter().map(|url| without_password(url)).collect::<Vec<_>>())
             .field("max_connections", &self.max_connections)
             .field("acquire_timeout_ms", &self.acquire_timeout_ms)
+            .field("statement_timeout_ms", &self.statement_timeout_ms)
+            .field("idle_transaction_timeout_ms", &self.idle_transaction_timeout_ms)
             .field("isolation", &self.isolation)
             .field("relay", &self.relay)
             .finish()

@@ -11,7 +11,8 @@ use std::{
 
 use jangteo_core::{Code, Error, Result};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, IsolationLevel,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -97,6 +98,34 @@ impl Db {
     /// One statement of our own on the writer, again when it loses a race.
     pub(crate) async fn system(&self, stmt: Statement) -> Result<u64> {
         self.again(async || Ok(self.0.writer.execute_raw(stmt.clone()).await?.rows_affected())).await
+    }
+
+    /// Statements over whole tables, all or none, beside the writes that go on meanwhile. They may take longer than the
+    /// limit for statements. READ COMMITTED waits for the rows that others are writing; under a stricter isolation one of the
+    /// many rows would have been written meanwhile on every attempt.
+    pub(crate) async fn bulk(&self, stmts: &[Statement]) -> Result<u64> {
+        let postgres = self.backend() == DbBackend::Postgres;
+        self.again(async || {
+            let tx = self
+                .0
+                .writer
+                .begin_with_options(TransactionOptions {
+                    isolation_level: postgres.then_some(IsolationLevel::ReadCommitted),
+                    access_mode: None,
+                    sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                })
+                .await?;
+            if postgres {
+                tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+            }
+            let mut rows = 0;
+            for stmt in stmts {
+                rows += tx.execute_raw(stmt.clone()).await?.rows_affected();
+            }
+            tx.commit().await?;
+            Ok(rows)
+        })
+        .await
     }
 
     pub(crate) async fn again<T, F, Fut>(&self, f: F) -> Result<T>
@@ -202,8 +231,8 @@ async fn open_postgres(service: &str, cfg: &DbConfig) -> Result<Pools> {
         o.connect_lazy(lazy);
         let mut settings = vec![
             ("application_name", service.to_owned()),
-            // An abandoned transaction must not hold its locks for ever.
-            ("idle_in_transaction_session_timeout", "30s".to_owned()),
+            ("statement_timeout", cfg.statement_timeout_ms.to_string()),
+            ("idle_in_transaction_session_timeout", cfg.idle_transaction_timeout_ms.to_string()),
             ("lock_timeout", "10s".to_owned()),
         ];
         if let Some(schema) = &cfg.schema {

@@ -1,4 +1,4 @@
-//! Events that a consumer gave up on stand aside here, so that the others go on; each can be replayed once.
+//! Events that a consumer gave up on are kept here, so that the others go on; each can be replayed once.
 
 use jangteo_core::{Call, Error, Page, Result, Time, from_micros, micros};
 use prost::Message;
@@ -22,7 +22,7 @@ pub struct DeadLetter {
 const COLUMNS: &str = "consumer, event_id, position, envelope, error, attempts, time, replayed_at";
 
 impl Db {
-    /// Sets an event aside. If it is the next of its aggregate the inbox steps past it, so that the ones behind it
+    /// Stores an event as a dead letter. If it is the next of its aggregate the inbox steps past it, so that the ones behind it
     /// are applied; one that waits for a missing version leaves the inbox as it is.
     pub async fn dead_letter_put(&self, letter: &DeadLetter, offset: Option<i64>) -> Result<()> {
         let envelope = letter.envelope.encode_to_vec();
@@ -46,10 +46,7 @@ impl Db {
             }
             Ok(())
         })
-        .await?;
-        metrics::counter!("dead_letters", "service" => self.service(), "consumer" => letter.consumer.clone())
-            .increment(1);
-        Ok(())
+        .await
     }
 
     /// Those not replayed yet, oldest first.
@@ -90,7 +87,7 @@ impl Db {
         }
     }
 
-    /// Runs the effect of an event that was set aside, once. `false`: somebody did so before.
+    /// Runs the effect of a dead letter, once. `false`: it was replayed before.
     pub async fn dead_letter_replay<F, Fut>(&self, cx: &Call, consumer: &str, event_id: &str, f: F) -> Result<bool>
     where
         F: Fn(Tx) -> Fut + Send + Sync,

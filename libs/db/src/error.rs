@@ -14,13 +14,17 @@ impl<T> DbResult<T> for Result<T, DbErr> {
     }
 }
 
-/// A lost connection is UNAVAILABLE, a full disk RESOURCE_EXHAUSTED, a lost race ABORTED; the rest is ours: INTERNAL.
+/// A lost connection is UNAVAILABLE, a full disk RESOURCE_EXHAUSTED, a lost race ABORTED, a statement over its time
+/// limit DEADLINE_EXCEEDED; the rest is ours: INTERNAL.
 /// The cause stays inside as the source.
 pub fn fail(e: DbErr) -> Error {
     match Kind::of(&e) {
         Kind::Connection => Error::unavailable("database"),
         Kind::Full => Error::new(Code::ResourceExhausted, "STORE_FULL", "the database has no room left"),
         Kind::Serialisation | Kind::Locked => contention(),
+        Kind::TooLong => {
+            Error::new(Code::DeadlineExceeded, "STATEMENT_TIMEOUT", "the database took too long over a statement")
+        }
         Kind::Other => return Error::internal(e),
     }
     .with_source(e)
@@ -42,14 +46,16 @@ pub(crate) fn cause<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a 
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nobody there, or the line broke.
+    /// Nothing listens, or the connection broke.
     Connection,
     /// The transaction lost a race; running it again is right.
     Serialisation,
-    /// A lock was not to be had in time.
+    /// A lock was not granted in time.
     Locked,
     /// The disk is full.
     Full,
+    /// The statement ran into its time limit.
+    TooLong,
     Other,
 }
 
@@ -86,6 +92,7 @@ impl Kind {
             "40001" | "40P01" => Kind::Serialisation,
             "55P03" => Kind::Locked,
             "53100" => Kind::Full,
+            "57014" => Kind::TooLong,
             "57P01" | "57P02" | "57P03" | "25P03" => Kind::Connection,
             _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("28") => Kind::Connection,
             _ => Kind::Other,

@@ -95,7 +95,7 @@ impl Tx {
             self.execute_raw(sql::statement(backend, outbox, [event_id.into()])).await.db()?;
         }
         self.emitted();
-        metrics::counter!("db_events", "service" => self.db().service(), "type" => E::NAME).increment(1);
+        metrics::counter!("db_events_total", "service" => self.db().service(), "type" => E::NAME).increment(1);
         row.try_get_by_index(0).db()
     }
 
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_are_fixed_for_ever_and_all_are_used() {
+    fn partitions_never_change_and_all_are_used() {
         assert_eq!((partition("prd_1"), partition("prd_2"), partition("")), (13, 4, 1));
         let used: std::collections::BTreeSet<_> = (0..200).map(|n| partition(&format!("prd_{n}"))).collect();
         assert_eq!(used, (0..PARTITIONS).collect());

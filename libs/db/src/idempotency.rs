@@ -1,8 +1,11 @@
 //! One effect for one key. The row is inserted before the effect and in its transaction, so a twin that runs at
 //! the same time waits on the row and then finds the answer.
+//!
+//! A key belongs to whoever sent it. Anonymous callers can't be told apart, so theirs belongs to the request itself:
+//! the same key with another body is another request, not a refusal, since the first one may be a stranger's.
 
 use chrono::TimeDelta;
-use jangteo_core::{Code, Error, Result, Time, micros};
+use jangteo_core::{Call, Code, Error, Principal, Result, Time, micros};
 use sea_orm::ConnectionTrait;
 
 use crate::{Db, DbResult, Tx, error::contention, sql, write::Retry};
@@ -14,7 +17,7 @@ const KEEP: TimeDelta = TimeDelta::hours(48);
 pub(crate) async fn open(tx: &Tx) -> Result<Option<Vec<u8>>> {
     let (cx, backend) = (tx.call(), tx.get_database_backend());
     let request_id = cx.request_id.as_deref().unwrap_or_default();
-    let (principal, fingerprint) = (cx.principal.key(), cx.fingerprint.as_slice());
+    let (principal, fingerprint) = (owner(cx), cx.fingerprint.as_slice());
     let insert = sql::statement(
         backend,
         "INSERT INTO idempotency (principal, method, request_id, fingerprint, time) VALUES ($1, $2, $3, $4, $5) \
@@ -44,7 +47,7 @@ pub(crate) async fn open(tx: &Tx) -> Result<Option<Vec<u8>>> {
         let message = "this request id was used before, for another request";
         return Err(Error::new(Code::InvalidArgument, "REQUEST_ID_REUSED", message).with("request_id", request_id));
     }
-    metrics::counter!("db_write_replays", "service" => tx.db().service()).increment(1);
+    metrics::counter!("db_write_replays_total", "service" => tx.db().service()).increment(1);
     sql::column(&row, "response").map(Some)
 }
 
@@ -54,16 +57,24 @@ pub(crate) async fn close(tx: &Tx, reply: Vec<u8>) -> Result<()> {
     let update = sql::statement(
         tx.get_database_backend(),
         "UPDATE idempotency SET response = $1 WHERE principal = $2 AND method = $3 AND request_id = $4",
-        [reply.into(), cx.principal.key().into(), (*cx.method).into(), request_id.into()],
+        [reply.into(), owner(cx).into(), (*cx.method).into(), request_id.into()],
     );
     tx.execute_raw(update).await.db()?;
     Ok(())
+}
+
+/// In whose name a key is kept.
+fn owner(cx: &Call) -> String {
+    match &cx.principal {
+        Principal::Anonymous => cx.fingerprint[..16].iter().fold("anonymous:".to_owned(), |s, b| s + &format!("{b:02x}")),
+        somebody => somebody.key(),
+    }
 }
 
 impl Db {
     /// Forgets answers older than two days, which is longer than any client repeats a request.
     pub async fn sweep(&self, now: Time) -> Result<u64> {
         let before = micros(now - KEEP);
-        self.system(sql::statement(self.backend(), "DELETE FROM idempotency WHERE time < $1", [before.into()])).await
+        self.bulk(&[sql::statement(self.backend(), "DELETE FROM idempotency WHERE time < $1", [before.into()])]).await
     }
 }

@@ -39,31 +39,23 @@ impl Db {
         F: Fn(Tx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<()>> + Send,
     {
-        let applied = self
-            .transact(cx, false, |tx| {
-                let f = &f;
-                async move {
-                    let applied = match step(&tx, consumer, env).await? {
-                        true => Applied::Done,
-                        false => place(&tx, consumer, env).await?.unwrap_or(Applied::Duplicate),
-                    };
-                    if let (Applied::Done | Applied::Duplicate, Some(seq)) = (applied, offset) {
-                        move_cursor(&tx, consumer, &env.source, seq).await?;
-                    }
-                    if applied == Applied::Done {
-                        f(tx).await?;
-                    }
-                    Ok(applied)
+        self.transact(cx, false, |tx| {
+            let f = &f;
+            async move {
+                let applied = match step(&tx, consumer, env).await? {
+                    true => Applied::Done,
+                    false => place(&tx, consumer, env).await?.unwrap_or(Applied::Duplicate),
+                };
+                if let (Applied::Done | Applied::Duplicate, Some(seq)) = (applied, offset) {
+                    move_cursor(&tx, consumer, &env.source, seq).await?;
                 }
-            })
-            .await?;
-        let outcome = match applied {
-            Applied::Done => "done",
-            Applied::Duplicate => "duplicate",
-            Applied::Gap { .. } => "gap",
-        };
-        metrics::counter!("inbox_events", "service" => self.service(), "consumer" => consumer.to_owned(), "outcome" => outcome).increment(1);
-        Ok(applied)
+                if applied == Applied::Done {
+                    f(tx).await?;
+                }
+                Ok(applied)
+            }
+        })
+        .await
     }
 
     /// What [`Db::apply`] would answer instead of running; `None` when it would run. Saves the calls that
@@ -109,17 +101,13 @@ impl Db {
         Ok(())
     }
 
-    /// Forgets what the consumer has seen, so that a replay from the start builds its projection again.
+    /// Forgets what the consumer has seen, so that a replay from the start builds its projection again. Works while the
+    /// consumer runs: a delivery under way counts as before the reset or as after it. A reader on the embedded bus keeps
+    /// its place until it is started again, and stores it again with its next event; a replay doesn't depend on that.
     pub async fn reset_consumer(&self, consumer: &str) -> Result<()> {
-        let cx = Call::system(self.service(), "reset-consumer", jangteo_core::from_micros(0));
-        self.transact(&cx, false, async |tx| {
-            for table in ["inbox", "consumer_cursor"] {
-                let delete = format!("DELETE FROM {table} WHERE consumer = $1");
-                tx.execute_raw(sql::statement(tx.get_database_backend(), delete, [consumer.into()])).await.db()?;
-            }
-            Ok(())
-        })
-        .await
+        let delete = ["DELETE FROM inbox WHERE consumer = $1", "DELETE FROM consumer_cursor WHERE consumer = $1"];
+        self.bulk(&delete.map(|sql| sql::statement(self.backend(), sql, [consumer.into()]))).await?;
+        Ok(())
     }
 }
 

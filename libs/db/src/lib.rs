@@ -19,6 +19,17 @@
 //! .await
 //! # }
 //! ```
+//!
+//! # Metrics
+//!
+//! | name | labels | counts |
+//! | --- | --- | --- |
+//! | `db_write_seconds` | `service`, `outcome` | writes, retries included; `outcome` is `ok` or `error` |
+//! | `db_write_retries_total` | `service`, `cause` | runs of a closure after its first |
+//! | `db_write_replays_total` | `service` | repeated requests answered from what the first one left |
+//! | `db_events_total` | `service`, `type` | events written |
+//!
+//! All of them add up over the databases of a service. Outbox, inbox and dead letters are reported by the bus.
 
 mod aggregate;
 mod config;

@@ -47,7 +47,8 @@ impl Db {
             .db()?;
         if self.backend() == DbBackend::Postgres {
             tx.execute_unprepared(
-                "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7407, hashtext(current_schema()::text))",
+                "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; \
+                 SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock(7407, hashtext(current_schema()::text))",
             )
             .await
             .db()?;

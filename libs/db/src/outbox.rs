@@ -41,16 +41,16 @@ impl Db {
         let pending = sql::scalar(self.primary(), count).await?.unwrap_or(0);
         let oldest = "SELECT e.time FROM outbox o JOIN event e ON e.event_id = o.event_id ORDER BY o.seq LIMIT 1";
         let oldest: Option<i64> = sql::scalar(self.primary(), sql::statement(self.backend(), oldest, [])).await?;
-        metrics::gauge!("outbox_pending", "service" => self.service()).set(pending as f64);
         Ok(OutboxLag { pending, oldest: oldest.map(from_micros) })
     }
 
     /// Puts every event behind `after_seq` up for publishing again, for a stream that has to be refilled from the
-    /// tables. Consumers skip what they have seen.
+    /// tables; returns how many were not waiting already. Writes and relays may go on meanwhile: all the rows appear
+    /// at once, so that no relay sees an aggregate with a hole. Consumers skip what they have seen.
     pub async fn outbox_refill(&self, after_seq: i64) -> Result<u64> {
         let sql = "INSERT INTO outbox (event_id, part, seq) SELECT event_id, part, seq FROM event WHERE seq > $1 \
              ON CONFLICT (event_id) DO NOTHING";
-        let rows = self.system(sql::statement(self.backend(), sql, [after_seq.into()])).await?;
+        let rows = self.bulk(&[sql::statement(self.backend(), sql, [after_seq.into()])]).await?;
         self.0.changed.send_modify(|n| *n += 1);
         Ok(rows)
     }

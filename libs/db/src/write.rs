@@ -33,7 +33,7 @@ impl Retry {
         match kind {
             Kind::Serialisation => Retry::Contention,
             Kind::Connection => Retry::Reconnect,
-            Kind::Locked | Kind::Full | Kind::Other => Retry::Never,
+            Kind::Locked | Kind::Full | Kind::TooLong | Kind::Other => Retry::Never,
         }
     }
 
@@ -69,6 +69,7 @@ impl Db {
     ///
     /// - A call with a `request_id` leaves its answer in the same transaction; the same key with the same request
     ///   gets that answer and `f` does not run, with another request it is refused: `REQUEST_ID_REUSED`.
+    ///   Of an anonymous caller another body is another request, which runs: it may be somebody else's.
     ///   An answer is kept in the clear, so secrets have no place in it.
     /// - `f` may run again, so it makes no call to anybody else. Whatever it returned or left in `tx` on a lost run is gone.
     /// - An error from `f` leaves nothing behind.
@@ -118,7 +119,7 @@ impl Db {
                 break Err(if in_doubt && !got_through { unknown(error).error } else { error });
             }
             in_doubt |= retry == Retry::Unknown;
-            metrics::counter!("db_write_retries", "service" => service, "cause" => retry.name()).increment(1);
+            metrics::counter!("db_write_retries_total", "service" => service, "cause" => retry.name()).increment(1);
             tracing::debug!(service, method = %call.method, attempt, cause = retry.name(), "write runs again");
             tokio::time::sleep(pause).await;
         };
@@ -137,7 +138,7 @@ impl Db {
         let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
         let session = self.0.writer.begin_with_options(options).await.map_err(|e| {
             let retry = Retry::after(Kind::of(&e));
-            // Waiting again for a connection that was not to be had would only lengthen the queue.
+            // The wait for a connection is over; another one would only lengthen the queue.
             let retry = if matches!(e, sea_orm::DbErr::ConnectionAcquire(_)) { Retry::Never } else { retry };
             Failure { error: fail(e), retry }
         })?;

@@ -15,7 +15,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 /// Without `database.url` the market is embedded: SQLite files under `data`, events and cache inside
 /// the process. With it, PostgreSQL, and then NATS has to be named too.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+///
+/// Not `Debug`: it holds the secret, and URLs with passwords.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Config {
     /// Where the embedded market keeps its files.
     #[serde(default = "defaults::data")]
@@ -53,6 +55,9 @@ pub struct Config {
     pub tls: TlsConfig,
     #[serde(default)]
     pub telemetry: TelemetryConfig,
+    /// Let the demo data, whose accounts have a published password, into stores other than the embedded ones.
+    #[serde(default)]
+    pub demo_accounts: bool,
     /// How long a stop may take, in seconds, before what is left is cut off.
     #[serde(default = "defaults::drain")]
     pub drain_seconds: u64,
@@ -61,7 +66,7 @@ pub struct Config {
     pub sections: BTreeMap<String, serde_json::Value>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// `postgres://user@host/database`; each service has a schema of its own name in it.
@@ -80,7 +85,7 @@ impl Default for DatabaseConfig {
     }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Default)]
+#[derive(Clone, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct NatsConfig {
     /// `nats://host:4222`, several separated by commas.
@@ -108,7 +113,7 @@ impl Default for EventsConfig {
     }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Default)]
+#[derive(Clone, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// `redis://host:6379`. Without it caches and limits are each process's own.
@@ -154,7 +159,7 @@ pub struct TelemetryConfig {
     pub otlp: Option<String>,
     /// What to log, as in `RUST_LOG`.
     pub log: String,
-    /// Log as JSON lines; by default everywhere but embedded.
+    /// Log as JSON lines; by default everywhere but in a process that stands alone.
     pub json: Option<bool>,
     /// Share of traces that are exported.
     pub sample: f64,
@@ -207,6 +212,11 @@ impl Config {
         self.database.url.is_none()
     }
 
+    /// Part of something larger, and so its logs are read by machines.
+    pub(crate) fn is_member(&self) -> bool {
+        !self.is_embedded() || !self.peers.is_empty() || self.tls.cert.is_some() || self.rpc.mesh
+    }
+
     /// The section of a service or of the edge; absent: its defaults.
     pub fn section<C: DeserializeOwned + Default>(&self, name: &str) -> Result<C> {
         match self.sections.get(name) {
@@ -216,21 +226,33 @@ impl Config {
         }
     }
 
-    /// Refuses sections that belong to nobody, and stores that don't go together.
-    pub fn check(&self, services: &[&str]) -> Result<()> {
-        let bad = |field: &str, text: String| Err(Error::invalid(field, "INVALID_CONFIGURATION", text));
+    /// The section laid over `base`, for defaults that depend on the role.
+    pub fn section_over<C: DeserializeOwned + Serialize>(&self, name: &str, base: &C) -> Result<C> {
+        let section = Serialized::defaults(self.sections.get(name));
+        let merged = Figment::from(Serialized::defaults(base)).merge(section);
+        merged.extract().map_err(|e| Error::invalid(name, "INVALID_CONFIGURATION", e.to_string()))
+    }
+
+    /// Refuses sections that belong to nobody.
+    pub fn check_sections(&self, services: &[&str]) -> Result<()> {
         let foreign = |n: &&String| *n != "edge" && !services.contains(&n.as_str());
         if let Some(name) = self.sections.keys().find(foreign) {
-            return bad(name, "is no setting and no service".into());
+            return Err(Error::invalid(name, "INVALID_CONFIGURATION", "is no setting and no service"));
         }
+        Ok(())
+    }
+
+    /// Refuses stores that don't go together.
+    pub fn check_stores(&self) -> Result<()> {
+        let bad = |field: &str, text: &str| Err(Error::invalid(field, "INVALID_CONFIGURATION", text));
         if self.is_embedded() && self.nats.url.is_some() {
-            return bad("database.url", "is needed beside nats.url: SQLite's events never leave the process".into());
+            return bad("database.url", "is needed beside nats.url: SQLite's events never leave the process");
         }
         if !self.is_embedded() && self.nats.url.is_none() {
-            return bad("nats.url", "is needed beside database.url: PostgreSQL's events travel over NATS".into());
+            return bad("nats.url", "is needed beside database.url: PostgreSQL's events travel over NATS");
         }
         if !self.is_embedded() && self.secret.is_none() {
-            return bad("secret", "is needed outside the embedded mode: 64 hexadecimal digits".into());
+            return bad("secret", "is needed outside the embedded mode: 64 hexadecimal digits");
         }
         Ok(())
     }
@@ -244,7 +266,7 @@ mod tests {
     fn a_typo_is_an_error_that_names_the_key() {
         let mut config = Config::embedded("/tmp/x");
         config.sections.insert("catalgo".into(), serde_json::json!({}));
-        assert_eq!(config.check(&["catalog"]).unwrap_err().field_violations()[0].field, "catalgo");
+        assert_eq!(config.check_sections(&["catalog"]).unwrap_err().field_violations()[0].field, "catalgo");
     }
 
     #[test]
@@ -252,6 +274,6 @@ mod tests {
         let mut config = Config::embedded("/tmp/x");
         config.database.url = Some("postgres://db/x".into());
         config.nats.url = Some("nats://n:4222".into());
-        assert_eq!(config.check(&[]).unwrap_err().field_violations()[0].field, "secret");
+        assert_eq!(config.check_stores().unwrap_err().field_violations()[0].field, "secret");
     }
 }

@@ -2,9 +2,10 @@
 
 use bus::Stop;
 use db::{Db, Lease};
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use jangteo_core::{Call, Clock, Result};
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,7 +35,13 @@ impl Job {
                 _ = ticks.tick() => {}
             }
             match self.hold(&db, &mut held, &lease, &owner).await {
-                Ok(true) => self.once(service, clock.as_ref()).await,
+                Ok(true) => {
+                    let lost = self.keep(&db, held.as_ref());
+                    tokio::select! {
+                        () = self.once(service, clock.as_ref()) => {}
+                        () = lost => tracing::warn!(job = self.name, "another replica took the job over"),
+                    }
+                }
                 Ok(false) => {}
                 Err(error) => tracing::warn!(job = self.name, error = ?error, "taking a job's lease failed"),
             }
@@ -57,14 +64,33 @@ impl Job {
         Ok(held.is_some())
     }
 
+    /// Renews the lease while the job runs; resolves when somebody else has it.
+    async fn keep(&self, db: &Db, held: Option<&Lease>) {
+        let Some(lease) = held else { return };
+        let ttl = self.period + TAKEOVER;
+        loop {
+            tokio::time::sleep(TAKEOVER / 3).await;
+            match db.renew(lease, ttl).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(job = self.name, error = ?error, "renewing a job's lease failed"),
+            }
+        }
+    }
+
     async fn once(&self, service: &'static str, clock: &dyn Clock) {
         let started = Instant::now();
         let mut cx = Call::system(service, self.name, clock.now());
         let span = tracing::debug_span!("job", service, job = self.name);
         cx.trace = rpc::trace::enter(&span, rpc::trace::start());
-        let outcome = match (self.run)(cx).instrument(span).await {
-            Ok(()) => "done",
-            Err(error) => {
+        let run = AssertUnwindSafe((self.run)(cx).instrument(span)).catch_unwind();
+        let outcome = match run.await {
+            Ok(Ok(())) => "done",
+            Err(_) => {
+                tracing::error!(service, job = self.name, "a job panicked");
+                "panicked"
+            }
+            Ok(Err(error)) => {
                 tracing::error!(service, job = self.name, error = ?error, "a job failed");
                 "failed"
             }

@@ -16,7 +16,11 @@ use db::{Db, DeadLetter, Paged};
 use jangteo_core::{Clock, Code, Error, Page, Result};
 use proto::Channel;
 use rpc::{Guarded, Verifier};
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tonic::service::Routes;
 
@@ -32,8 +36,9 @@ impl Market {
     /// Opens databases, builds `services` and mounts them. `all` are the services that exist, so that a
     /// section of the configuration for one that runs elsewhere is no error.
     pub async fn build(config: Config, clock: Arc<dyn Clock>, services: &[Entry], all: &[Entry]) -> Result<Market> {
+        config.check_sections(&all.iter().map(|e| e.name).collect::<Vec<_>>())?;
         if !services.is_empty() {
-            config.check(&all.iter().map(|e| e.name).collect::<Vec<_>>())?;
+            config.check_stores()?;
         }
         let process = Arc::new(Process::new(config, clock, services)?);
         let mut mounted = Vec::new();
@@ -140,6 +145,21 @@ impl Market {
         self.bus()?.replay(spec, replay, inbox, stop).await
     }
 
+    /// Puts published events of `service` behind the position `after` back into its outbox, from where the
+    /// relay publishes them again: for a broker that lost them. How many there are.
+    pub async fn refill(&self, service: &str, after: i64) -> Result<u64> {
+        if self.process.config.is_embedded() {
+            let text = "the embedded market has no broker: consumers read the event tables themselves";
+            return Err(Error::new(Code::FailedPrecondition, "NO_BROKER", text));
+        }
+        let mounted = self.mounted.iter().find(|m| m.name == service);
+        let mut events = 0;
+        for db in &mounted.ok_or_else(|| Error::not_found("service", service))?.dbs {
+            events += db.outbox_refill(after).await?;
+        }
+        Ok(events)
+    }
+
     pub async fn lag(&self, consumer: &str) -> Result<Lag> {
         let (spec, inbox) = self.inbox(consumer)?;
         self.bus()?.lag(&spec, inbox.as_ref()).await
@@ -150,28 +170,30 @@ impl Market {
     pub async fn start(self, name: &'static str, telemetry: &Telemetry) -> Result<Running> {
         let market = Arc::new(self);
         let (accept, work) = (Stop::new(), Stop::new());
-        let mut tasks = Tasks::default();
+        let (mut servers, mut tasks) = (Tasks::default(), Tasks::default());
         let (readiness, watched) = watch::channel(Err("starting".to_owned()));
         let probe = Probe { readiness: watched, metrics: telemetry.metrics() };
         let (service, reporter) = Served::new(market.guarded.clone())?;
-        tasks.spawn(health::watch_readiness(market.clone(), readiness, reporter, accept.clone(), work.clone()));
+        let watch = health::watch_readiness(market.clone(), readiness, reporter, accept.clone(), work.clone());
+        tasks.spawn("readiness", watch);
         if let Some(address) = market.process.config.grpc {
             let listener = listen(address).await?;
             let (tls, stop) = (market.process.tls.clone(), accept.clone());
-            tasks.spawn(async move {
-                if let Err(error) = rpc::serve(listener, tls.as_ref(), service, stop.cancelled_owned()).await {
-                    tracing::error!(error = ?error, "serving gRPC failed");
-                }
+            if let Some(tls) = &tls {
+                tls.check()?;
+            }
+            servers.spawn("grpc", async move {
+                ended("grpc", rpc::serve(listener, tls.as_ref(), service, stop.cancelled_owned()).await);
             });
         }
         if let Some(address) = market.process.config.admin {
             let admin = Admin { listener: listen(address).await?, probe: probe.clone() };
             // Answers "not ready" while the rest drains.
-            tasks.spawn(admin.serve(work.clone()));
+            tasks.spawn("admin", admin.serve(work.clone()));
         }
-        tasks.spawn(feed::follow(market.process.clone(), name, work.clone()));
+        tasks.spawn("keys and revocations", feed::follow(market.process.clone(), name, work.clone()));
         market.work(&mut tasks, &work);
-        Ok(Running { market, probe, accept, work, tasks })
+        Ok(Running { market, probe, accept, work, servers, tasks })
     }
 
     /// Ready when stores answer, the bus is connected and tokens can be verified.
@@ -185,8 +207,8 @@ impl Market {
         if self.bus.as_ref().is_some_and(|b| !b.healthy()) {
             return Err("event bus: not connected".to_owned());
         }
-        if !self.process.verifier.has_keys() {
-            return Err("auth: no signing keys yet".to_owned());
+        if !self.process.tokens_known.load(Ordering::Relaxed) {
+            return Err("auth: keys and revocations are not known yet".to_owned());
         }
         Ok(())
     }
@@ -202,17 +224,17 @@ impl Market {
                     leases: Default::default(),
                 });
                 let (bus, stop) = (bus.clone(), stop.clone());
-                tasks.spawn(sweep(db.clone(), self.process.clock.clone(), stop.clone()));
-                tasks.spawn(async move { ended("relay", bus.relay(outbox, stop).await) });
+                tasks.spawn("sweep", sweep(db.clone(), self.process.clock.clone(), stop.clone()));
+                tasks.spawn("relay", async move { ended("relay", bus.relay(outbox, stop).await) });
             }
             for job in &m.jobs {
                 let (db, owner, clock) = (m.dbs[0].clone(), self.process.owner.clone(), self.process.clock.clone());
-                tasks.spawn(job.clone().work(m.name, db, owner, clock, stop.clone()));
+                tasks.spawn(job.name, job.clone().work(m.name, db, owner, clock, stop.clone()));
             }
         }
         for (spec, inbox) in self.inboxes() {
             let (bus, stop) = (bus.clone(), stop.clone());
-            tasks.spawn(async move { ended("consumer", bus.consume(spec, inbox, stop).await) });
+            tasks.spawn("consumer", async move { ended("consumer", bus.consume(spec, inbox, stop).await) });
         }
     }
 }
@@ -225,10 +247,22 @@ pub struct Running {
     pub accept: Stop,
     /// Cancelled when the calls in flight are done: no new events and jobs.
     work: Stop,
+    /// What answers calls.
+    servers: Tasks,
     tasks: Tasks,
 }
 
 impl Running {
+    /// Resolves when a part of the process ended that should run until the stop: the process is then no
+    /// use to anybody and had better end, for whoever supervises it to start a new one.
+    pub async fn broken(&mut self) -> Error {
+        let name = tokio::select! {
+            name = self.servers.ended() => name,
+            name = self.tasks.ended() => name,
+        };
+        Error::new(Code::Internal, "TASK_ENDED", format!("{name} ended, which the process needs")).with("task", name)
+    }
+
     /// Unready, no new connections, calls in flight finished, consumers and relays drained, databases
     /// closed; what is not done after the configured time is cut off. `edge` resolves when the edge of
     /// this process, which stops by `accept` too, is done.
@@ -237,7 +271,11 @@ impl Running {
         tracing::info!("stopping");
         self.accept.cancel();
         let drained = tokio::time::timeout(limit, async {
-            edge.await;
+            // One open stream must not take the time that the rest needs.
+            let calls = async { tokio::join!(edge, self.servers.join()) };
+            if tokio::time::timeout(limit.mul_f64(0.6), calls).await.is_err() {
+                tracing::warn!("some calls were cut off");
+            }
             self.market.process.cache.flushed(Duration::from_secs(1)).await;
             self.work.cancel();
             self.tasks.join().await;
@@ -252,16 +290,31 @@ impl Running {
     }
 }
 
-/// The tasks of the process; those that are left are aborted when it is dropped.
+/// Named tasks; those that are left are aborted when it is dropped.
 #[derive(Default)]
-struct Tasks(JoinSet<()>);
+struct Tasks {
+    set: JoinSet<()>,
+    names: HashMap<tokio::task::Id, &'static str>,
+}
 
 impl Tasks {
-    fn spawn(&mut self, f: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(f);
+    fn spawn(&mut self, name: &'static str, f: impl Future<Output = ()> + Send + 'static) {
+        let id = self.set.spawn(f).id();
+        self.names.insert(id, name);
     }
+
     async fn join(&mut self) {
-        while self.0.join_next().await.is_some() {}
+        while self.set.join_next().await.is_some() {}
+    }
+
+    /// The first that ends, by returning or by a panic; never, when there is none.
+    async fn ended(&mut self) -> &'static str {
+        let id = match self.set.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(panic)) => panic.id(),
+            None => std::future::pending().await,
+        };
+        self.names.get(&id).copied().unwrap_or("a task")
     }
 }
 

@@ -6,7 +6,10 @@ use db::{Db, DbConfig, crypt::Keyring};
 use jangteo_core::{Clock, Error, Result};
 use proto::{Channel, policy::Policies};
 use rpc::{Guard, LocalService, Peer, TlsFiles, Verifier};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 pub(crate) struct Process {
     pub config: Config,
@@ -20,17 +23,20 @@ pub(crate) struct Process {
     pub tls: Option<TlsFiles>,
     /// The services of this process; filled when all are built.
     pub local: BTreeMap<&'static str, LocalService>,
+    /// Keys and revocations have been seen: tokens can be judged.
+    pub tokens_known: AtomicBool,
     /// Names this process among replicas.
     pub owner: String,
 }
 
 impl Process {
     pub fn new(config: Config, clock: Arc<dyn Clock>, services: &[Entry]) -> Result<Process> {
-        if config.is_embedded() {
+        if config.is_embedded() && !services.is_empty() {
             std::fs::create_dir_all(&config.data)
                 .map_err(|e| Error::invalid("data", "UNWRITABLE", format!("{}: {e}", config.data.display())))?;
         }
-        let secrets = Secrets::load(&config)?;
+        // The edge alone keeps nothing, and needs no secret.
+        let secrets = if services.is_empty() { Secrets::ephemeral()? } else { Secrets::load(&config)? };
         let verifier = Arc::new(Verifier::default());
         let guard = Guard::new(verifier.clone(), clock.clone(), config.rpc.trust())?;
         let cache = Cache::new(&CacheConfig { redis: config.redis.url.clone(), ..CacheConfig::default() })?;
@@ -39,6 +45,7 @@ impl Process {
             policies: Arc::new(guard.policies.clone()),
             tls: config.tls.load()?,
             local: services.iter().map(|s| (s.name, LocalService::default())).collect(),
+            tokens_known: AtomicBool::new(false),
             owner: format!("{}-{}", std::process::id(), uuid_tail()),
             config,
             clock,

@@ -33,7 +33,7 @@ pub fn init(config: &Config, name: &str) -> Result<Telemetry> {
     let t = &config.telemetry;
     let filter = EnvFilter::try_new(&t.log)
         .map_err(|e| Error::invalid("telemetry.log", "INVALID_CONFIGURATION", e.to_string()))?;
-    let json = t.json.unwrap_or(!config.is_embedded());
+    let json = t.json.unwrap_or(config.is_member());
     let logs = if json {
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
     } else {

@@ -46,6 +46,11 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
+    /// Whether they can be served with.
+    pub fn check(&self) -> Result<()> {
+        self.acceptor().map(drop)
+    }
+
     /// Accepts only clients whose certificate the authority signed.
     pub(crate) fn acceptor(&self) -> Result<TlsAcceptor> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());

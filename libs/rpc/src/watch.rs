@@ -74,6 +74,9 @@ impl Watch {
             if !self.span.is_disabled() {
                 self.span.record("code", code.name());
             }
+            if self.method.policy.audit {
+                tracing::info!(target: "audit", parent: &self.span, method = &*self.method.path, code = code.name(), "audited call");
+            }
         }
     }
 }

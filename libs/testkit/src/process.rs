@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::eventually;
 
 /// A port of 127.0.0.1 that nobody listens on. It lies below the range from which the system takes
@@ -170,24 +172,24 @@ impl Process {
 
     /// SIGTERM; waits for the end.
     pub async fn stop(&mut self, within: Duration) -> ExitStatus {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         self.wait(within).await
     }
 
     /// SIGSTOP: the process hangs with its sockets open.
     pub fn freeze(&self) {
-        self.signal("STOP");
+        self.signal(Signal::STOP);
     }
 
     /// SIGCONT.
     pub fn thaw(&self) {
-        self.signal("CONT");
+        self.signal(Signal::CONT);
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.pid().unwrap_or_else(|| panic!("{} is not running", self.name)).to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("run kill");
-        assert!(status.success(), "kill -s {name} {pid} ({}): {status}", self.name);
+    fn signal(&self, signal: Signal) {
+        let pid = self.pid().unwrap_or_else(|| panic!("{} is not running", self.name));
+        let pid = Pid::from_raw(pid.cast_signed()).expect("a process has an id");
+        kill_process(pid, signal).unwrap_or_else(|e| panic!("{signal:?} to {}: {e}", self.name));
     }
 
     /// Waits until somebody listens on `address`; panics with the log when the process ends before.

@@ -4,7 +4,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, prost::Message};
 use serde_json::{Value, json};
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 use transcode::{MessageId, Options, Types};
 
 const PROTO: &str = r#"
@@ -138,5 +138,12 @@ fn each_way(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, each_way);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(30);
+    targets = each_way
+}
 criterion_main!(benches);

@@ -63,8 +63,8 @@ impl Api for Auth {
         self.end_one_session(&cx, &req.session_id).await
     }
 
-    async fn enroll_totp(&self, cx: Call, _: pb::EnrollTotpRequest) -> Result<pb::EnrollTotpResponse> {
-        self.prepare_factor(&cx).await
+    async fn enroll_totp(&self, cx: Call, req: pb::EnrollTotpRequest) -> Result<pb::EnrollTotpResponse> {
+        self.prepare_factor(&cx, req.password).await
     }
 
     async fn confirm_totp(&self, cx: Call, req: pb::ConfirmTotpRequest) -> Result<pb::ConfirmTotpResponse> {

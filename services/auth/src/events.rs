@@ -9,7 +9,7 @@ use crate::{
     store::{self, account::Account, mail::Waiting},
 };
 use chrono::TimeDelta;
-use jangteo_core::{Call, Result};
+use jangteo_core::{Call, Code, Result};
 use std::sync::Arc;
 
 const BATCH: u64 = 50;
@@ -36,7 +36,7 @@ impl Auth {
         }
     }
 
-    /// `false`: it could not be sent and waits.
+    /// `false`: it could not be sent and waits. One that is refused for good, or was tried in vain for a day, is forgotten.
     async fn send(&self, cx: &Call, waiting: &Waiting) -> Result<bool> {
         let account = store::account::by_email(self.db.primary(), &waiting.email_hash).await?;
         let (Some(account), Some(kind)) = (account, waiting.kind) else {
@@ -47,7 +47,10 @@ impl Auth {
         }
         let Some(letter) = self.write_letter(cx, waiting, kind, &account).await? else { return Ok(true) };
         match self.mailer.send(&letter).await {
-            Ok(()) => tracing::info!(mail_id = waiting.mail_id, kind = kind.name(), "a mail was sent"),
+            Ok(()) => tracing::debug!(mail_id = waiting.mail_id, kind = kind.name(), "a mail was sent"),
+            Err(error) if error.code() != Code::Unavailable => {
+                tracing::warn!(mail_id = waiting.mail_id, kind = kind.name(), error = ?error, "a mail is refused and given up");
+            }
             Err(error) if waiting.attempts + 1 < ATTEMPTS => {
                 let attempts = waiting.attempts + 1;
                 tracing::warn!(mail_id = waiting.mail_id, attempts, error = ?error, "a mail could not be sent; it waits");
@@ -109,8 +112,8 @@ impl Auth {
 
     /// Removes what nobody needs any longer, and wraps data keys with the current master key.
     pub async fn sweep(self: Arc<Self>, cx: Call) -> Result<()> {
-        let ended = cx.now - TimeDelta::days(1);
-        while self.db.write(&cx, async |tx| store::session::sweep(&tx, ended, 500).await).await? {}
+        let yesterday = cx.now - TimeDelta::days(1);
+        while self.db.write(&cx, async |tx| store::session::sweep(&tx, yesterday, 500).await).await? {}
         self.db
             .write(&cx, async |tx| {
                 store::mail::sweep_tokens(&tx).await?;
@@ -118,7 +121,7 @@ impl Auth {
             })
             .await?;
         while self.db.write(&cx, async |tx| self.sealer.rewrap(&tx, 500).await).await? > 0 {}
-        Ok(())
+        self.mailer.sweep(yesterday).await
     }
 }
 

@@ -13,6 +13,10 @@
 //! **An unproven address belongs to nobody.** A reset by mail takes such an account back whole: password, sessions and
 //! second factor of whoever registered it go. The administrator named in the configuration gets the role only with the
 //! proof, outside the embedded mode.
+//!
+//! **The mail folder is a developer's mailbox.** Without a mail server, the embedded market writes mails to `mail` under
+//! its data: addresses and live tokens in the clear, readable by the owner of the files alone and deleted after a day. A
+//! market with other people in it needs `auth.mail.smtp`.
 
 mod api;
 mod domain;
@@ -71,7 +75,8 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Without `smtp`, mails are written to `folder`; without either, to `mail` under the embedded market's data.
+/// Without `smtp`, mails are written to `folder`, where a developer reads them and they go after a day; without either,
+/// to `mail` under the embedded market's data.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MailConfig {

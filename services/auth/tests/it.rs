@@ -9,6 +9,8 @@ mod keys;
 mod login;
 #[path = "it/mail.rs"]
 mod mail;
+#[path = "it/mailer.rs"]
+mod mailer;
 #[path = "it/register.rs"]
 mod register;
 #[path = "it/role.rs"]

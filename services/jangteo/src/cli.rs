@@ -34,7 +34,7 @@ enum Command {
         /// `all`, or names separated by commas
         #[arg(default_value = "all")]
         services: String,
-        /// Load the demo data if the market is empty
+        /// Load what is missing of the demo data
         #[arg(long)]
         demo: bool,
     },
@@ -48,11 +48,15 @@ enum Command {
     },
     /// Load the demo data; running it again changes nothing
     Seed,
-    /// Look at event consumers and mend them
+    /// Inspect and repair event delivery
     #[command(subcommand)]
     Events(operate::Events),
     /// Print the OpenAPI description of the market
-    Openapi,
+    Openapi {
+        /// As a Postman collection instead
+        #[arg(long)]
+        postman: bool,
+    },
 }
 
 impl Cli {
@@ -64,7 +68,7 @@ impl Cli {
             Command::Migrate { services } => operate::migrate(config, &select(&services)?).await,
             Command::Seed => operate::seed(config).await,
             Command::Events(command) => operate::events(config, command).await,
-            Command::Openapi => operate::openapi(config),
+            Command::Openapi { postman } => operate::openapi(config, postman),
         }
     }
 }

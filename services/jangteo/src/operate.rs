@@ -19,6 +19,13 @@ pub enum Events {
         /// As `events consumers` names it: `user.auth-user`
         consumer: String,
     },
+    /// Publish a service's stored events again, for a broker that lost them
+    Refill {
+        service: String,
+        /// Only those behind this position of its event table
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+    },
     /// Deliver events again: one dead letter, or all stored events from a point
     Replay {
         consumer: String,
@@ -43,6 +50,7 @@ pub async fn migrate(config: Config, services: &[Entry]) -> Result<()> {
 }
 
 pub async fn seed(config: Config) -> Result<()> {
+    seed::check(&config)?;
     let telemetry = telemetry::init(&config, "seed")?;
     let running = market(config).await?.start("gateway", &telemetry).await?;
     let loaded = seed::run(&running.market).await;
@@ -72,6 +80,10 @@ pub async fn events(config: Config, command: Events) -> Result<()> {
                 );
             }
             println!("{} dead letters", letters.len());
+        }
+        Events::Refill { service, after } => {
+            let events = market.refill(&service, after).await?;
+            println!("{events} events will be published again by the running market");
         }
         Events::Replay { consumer, dead_letter: Some(id), .. } if id == "all" => {
             for letter in dead_letters(&market, &consumer).await? {
@@ -126,8 +138,8 @@ fn position(text: &str) -> Result<Position> {
     }
 }
 
-pub fn openapi(config: Config) -> Result<()> {
-    let text = crate::serve::openapi(&config)?;
+pub fn openapi(config: Config, postman: bool) -> Result<()> {
+    let text = crate::serve::openapi(&config, postman)?;
     match writeln!(std::io::stdout(), "{text}") {
         // Whoever reads has read enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),

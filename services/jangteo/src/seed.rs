@@ -5,8 +5,8 @@
 //! each call carries a key of its own. The first person's profile is filled in last, as the sign that all is there.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jangteo_core::{Call, Code, Result, upper_snake};
-use kit::Market;
+use jangteo_core::{Call, Code, Error, Result, upper_snake};
+use kit::{Config, Market};
 use proto::{
     Client,
     jangteo::{
@@ -92,6 +92,15 @@ struct Seed<'a> {
     auth: auth_service::Client,
     users: user_service::Client,
     catalog: catalog_service::Client,
+}
+
+/// Refuses stores that may be somebody's real ones.
+pub fn check(config: &Config) -> Result<()> {
+    if config.is_embedded() || config.demo_accounts {
+        return Ok(());
+    }
+    let text = "the demo accounts have a published password; JANGTEO_DEMO_ACCOUNTS=true lets them in all the same";
+    Err(Error::new(Code::FailedPrecondition, "DEMO_REFUSED", text))
 }
 
 /// Loads what is missing of the demo data.

@@ -13,6 +13,7 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
 };
 
 /// Options of the edge alone; without them it serves the market's own services.
@@ -41,12 +42,15 @@ pub async fn serve(config: Config, services: &str, demo: bool) -> Result<()> {
         ));
     }
     let telemetry = telemetry::init(&config, name)?;
-    let running = build(config, &selected).await?.start(name, &telemetry).await?;
+    let mut running = build(config, &selected).await?.start(name, &telemetry).await?;
     tracing::info!(services, "serving");
-    stop_signal().await;
+    let outcome = tokio::select! {
+        error = running.broken() => Err(error),
+        () = stop_signal() => Ok(()),
+    };
     running.stop(std::future::ready(())).await;
     telemetry.flush().await;
-    Ok(())
+    outcome
 }
 
 /// The edge of the market, or of the servers that `args` names.
@@ -60,8 +64,9 @@ pub async fn gateway(config: Config, args: GatewayArgs) -> Result<()> {
         descriptors: args.descriptors,
         upstreams: args.upstreams.iter().map(|u| upstream(u)).collect::<Result<_>>()?,
         http: config.http,
-        edge: if config.sections.contains_key("edge") { config.section("edge")? } else { defaults.edge },
+        edge: config.section_over("edge", &defaults.edge)?,
         peer: config.rpc.peer(),
+        probes: Default::default(),
     };
     let served = gateway::standalone(standalone, stop_signal()).await;
     telemetry.flush().await;
@@ -70,28 +75,34 @@ pub async fn gateway(config: Config, args: GatewayArgs) -> Result<()> {
 
 async fn market(config: Config, services: &[Entry], name: &'static str, demo: bool) -> Result<()> {
     let started = Instant::now();
+    if demo {
+        seed::check(&config)?;
+    }
     let telemetry = telemetry::init(&config, name)?;
     let listener = listen(&config).await?;
-    let running = build(config, services).await?.start(name, &telemetry).await?;
+    let mut running = build(config, services).await?.start(name, &telemetry).await?;
     let edge = edge(&running)?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let (accept, stop) = (running.accept.clone(), running.accept.clone());
-    let mut served = std::pin::pin!(edge.serve(listener, accept.cancelled_owned()));
+    let mut served = std::pin::pin!(edge.serve(listener, running.accept.clone().cancelled_owned()));
+    let (market, readiness) = (running.market.clone(), running.probe.readiness.clone());
     let opened = async {
-        ready(&running).await;
+        ready(readiness).await;
         tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
+        println!("jangteo listens on http://{address}");
+        println!("  the API page   http://{address}/docs");
         if demo {
-            seed::run(&running.market).await?;
+            println!("  demo data      being loaded; the first time takes some seconds");
+            seed::run(&market).await?;
+            println!("  demo login     {} / {}", seed::EMAIL, seed::PASSWORD);
         }
-        announce(&address.to_string(), demo);
         std::future::pending::<Result<()>>().await
     };
     let outcome = tokio::select! {
         served = &mut served => return served,
         failed = opened => failed,
+        error = running.broken() => Err(error),
         () = stop_signal() => Ok(()),
     };
-    stop.cancel();
     running
         .stop(async {
             if let Err(error) = served.await {
@@ -134,8 +145,8 @@ fn served_services() -> impl Iterator<Item = (&'static str, String)> {
     })
 }
 
-/// The OpenAPI description of the market, without running it.
-pub fn openapi(config: &Config) -> Result<String> {
+/// The OpenAPI description of the market, or a Postman collection made of it, without running it.
+pub fn openapi(config: &Config, postman: bool) -> Result<String> {
     let config: EdgeConfig = config.section("edge")?;
     let policies = Arc::new(proto::policy::policies(proto::pool()).map_err(Error::internal)?);
     // Nothing is called, so the channels may lead nowhere.
@@ -143,7 +154,8 @@ pub fn openapi(config: &Config) -> Result<String> {
         Peer { caller: "gateway".into(), policies, config: Default::default() }.local(LocalService::default());
     let upstreams = served_services().map(|(_, name)| (name, nowhere.clone())).collect();
     let site = Site::load(proto::pool(), &upstreams, config.json.options())?;
-    String::from_utf8(site.openapi(&config.title).to_vec()).map_err(Error::internal)
+    let bytes = if postman { site.postman(&config.title) } else { site.openapi(&config.title) };
+    String::from_utf8(bytes.to_vec()).map_err(Error::internal)
 }
 
 fn upstream(text: &str) -> Result<(String, String)> {
@@ -164,18 +176,9 @@ async fn listen(config: &Config) -> Result<TcpListener> {
     })
 }
 
-async fn ready(running: &Running) {
-    let mut readiness = running.probe.readiness.clone();
+async fn ready(mut readiness: watch::Receiver<Readiness>) {
     // An error means that the watch is over, and so is the process.
     let _ = readiness.wait_for(Readiness::is_ok).await;
-}
-
-fn announce(address: &str, demo: bool) {
-    println!("jangteo listens on http://{address}");
-    println!("  the API page   http://{address}/docs");
-    if demo {
-        println!("  demo login     {} / {}", seed::EMAIL, seed::PASSWORD);
-    }
 }
 
 async fn stop_signal() {

@@ -15,7 +15,11 @@ pub fn select(names: &str) -> Result<Vec<Entry>> {
         .map(|name| {
             SERVICES.iter().find(|e| e.name == name).copied().ok_or_else(|| {
                 let known = SERVICES.iter().map(|e| e.name).collect::<Vec<_>>().join(", ");
-                Error::invalid("services", "UNKNOWN_SERVICE", format!("{name} is none of all, {known}"))
+                Error::invalid(
+                    "services",
+                    "UNKNOWN_SERVICE",
+                    format!("there is no service {name}; there are: all, {known}"),
+                )
             })
         })
         .collect()

@@ -1,9 +1,12 @@
-//! Carries an outbox into its stream: one relay a partition (a lease sees to it), one message in flight for each
-//! aggregate, many aggregates at once. A row is done when the server has acknowledged it; a time-out means that
-//! nobody knows, so the same event goes out again under the same id.
+//! Carries an outbox into its stream: one relay for each partition (a lease sees to that), one message in flight for
+//! each aggregate, many aggregates at once. A row is done when the server has acknowledged it; after a time-out the
+//! outcome is unknown, so the same event goes out again under the same id.
+//!
+//! A commit in this process wakes the partitions at once. Rows of other processes are found by one watch for the
+//! whole outbox, which asks once a second, so that idle partitions ask for nothing but their leases.
 
 use super::{JetStream, subject};
-use crate::{Envelope, Outbox, Stop};
+use crate::{Envelope, Outbox, OutboxLag, Stop};
 use async_nats::{
     HeaderMap,
     header::NATS_MESSAGE_ID,
@@ -14,26 +17,32 @@ use jangteo_core::Result;
 use prost::Message as _;
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 
-const POLL_MIN: Duration = Duration::from_millis(50);
-const POLL_MAX: Duration = Duration::from_millis(200);
+/// How often the outbox as a whole is asked for rows, which finds those of other processes.
+const WATCH: Duration = Duration::from_secs(1);
+/// A count that takes long, as over a large backlog, is not taken more often than this.
+const WATCH_MAX: Duration = Duration::from_secs(5);
 /// How long the last round waits for a server that isn't connected.
 const LAST: Duration = Duration::from_secs(1);
 /// Aggregates of one partition with a message in flight.
 const AT_ONCE: usize = 64;
 
 pub(super) async fn run(js: &JetStream, outbox: Arc<dyn Outbox>, stop: Stop) {
-    let parts = (0..outbox.partitions()).map(|p| partition(js, &*outbox, p, &stop));
-    tokio::join!(join_all(parts), report(&*outbox, &stop));
+    let found = watch::Sender::new(0);
+    let parts = (0..outbox.partitions()).map(|p| partition(js, &*outbox, p, found.subscribe(), &stop));
+    tokio::join!(join_all(parts), watch(js, &*outbox, &found, &stop));
 }
 
-async fn partition(js: &JetStream, outbox: &dyn Outbox, p: u32, stop: &Stop) {
+async fn partition(js: &JetStream, outbox: &dyn Outbox, p: u32, mut found: watch::Receiver<u64>, stop: &Stop) {
     let ttl = Duration::from_secs(js.cfg.lease_secs.max(1));
     let (mut lease, mut have_stream, mut trouble) = (None::<Instant>, false, 0u32);
-    let mut poll = POLL_MIN;
     let mut changed = outbox.changed();
     loop {
         // The last round, after the stop, takes what the stopping process wrote at the end.
@@ -42,6 +51,7 @@ async fn partition(js: &JetStream, outbox: &dyn Outbox, p: u32, stop: &Stop) {
             let _ = tokio::time::timeout(LAST, js.until_connected(true)).await;
         }
         changed.borrow_and_update();
+        found.borrow_and_update();
         match round(js, outbox, p, ttl, &mut lease, &mut have_stream).await {
             Ok(Round { read: 0, .. }) if last => break,
             Ok(Round { published: 0, .. }) if last => break,
@@ -54,18 +64,17 @@ async fn partition(js: &JetStream, outbox: &dyn Outbox, p: u32, stop: &Stop) {
                 trouble = 0;
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    _ = changed.changed() => poll = POLL_MIN,
-                    () = tokio::time::sleep(poll) => poll = (poll * 2).min(POLL_MAX),
-                }
-                if changed.has_changed().is_err() {
-                    pause(stop, POLL_MAX).await;
+                    Ok(()) = changed.changed() => {}
+                    Ok(()) = found.changed() => {}
+                    // In time to keep the lease, and a look at the partition in case the watch has failed.
+                    () = tokio::time::sleep(ttl / 2) => {}
                 }
             }
             Ok(Round { read, published }) if published < read => {
                 trouble += 1;
                 pause(stop, Duration::from_millis(50u64 << trouble.min(6))).await;
             }
-            Ok(_) => (trouble, poll) = (0, POLL_MIN),
+            Ok(_) => trouble = 0,
             Err(Trouble::NotOurs) => pause(stop, ttl / 3).await,
             Err(Trouble::Failed(e)) => {
                 trouble += 1;
@@ -185,15 +194,55 @@ async fn send(js: &JetStream, e: &Envelope) -> Result<(), PublishError> {
     }
 }
 
-async fn report(outbox: &dyn Outbox, stop: &Stop) {
+/// Wakes the partitions when there are rows, and reports how many.
+async fn watch(js: &JetStream, outbox: &dyn Outbox, found: &watch::Sender<u64>, stop: &Stop) {
+    let outbox_id = js.backlog.enter();
     while !stop.is_cancelled() {
-        if let Ok(lag) = outbox.lag().await {
-            let source = outbox.source().to_owned();
-            metrics::gauge!("bus_outbox_pending", "source" => source.clone()).set(lag.pending as f64);
-            let age = lag.oldest.unwrap_or_default().as_secs_f64();
-            metrics::gauge!("bus_outbox_oldest_seconds", "source" => source).set(age);
+        let asked = Instant::now();
+        match outbox.lag().await {
+            Ok(lag) => {
+                if lag.pending > 0 {
+                    found.send_modify(|n| *n += 1);
+                }
+                js.backlog.report(outbox.source(), outbox_id, Some(lag));
+            }
+            Err(e) => tracing::debug!(source = outbox.source(), error = ?e, "outbox can't be counted"),
         }
-        pause(stop, Duration::from_secs(5)).await;
+        pause(stop, (asked.elapsed() * 20).clamp(WATCH, WATCH_MAX)).await;
+    }
+    js.backlog.report(outbox.source(), outbox_id, None);
+}
+
+/// What the outboxes of this process hold. A service has several when its data is spread over several databases, and
+/// they share one gauge: its value is their sum.
+#[derive(Default)]
+pub(super) struct Backlog {
+    ids: AtomicUsize,
+    lags: Mutex<HashMap<String, HashMap<usize, OutboxLag>>>,
+}
+
+impl Backlog {
+    fn enter(&self) -> usize {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn report(&self, source: &str, id: usize, lag: Option<OutboxLag>) {
+        let total = self.total(source, id, lag);
+        metrics::gauge!("bus_outbox_pending", "source" => source.to_owned()).set(total.pending as f64);
+        metrics::gauge!("bus_outbox_oldest_seconds", "source" => source.to_owned())
+            .set(total.oldest.unwrap_or_default().as_secs_f64());
+    }
+
+    /// Puts one outbox's lag in, or takes it out, and adds up those of its source.
+    fn total(&self, source: &str, id: usize, lag: Option<OutboxLag>) -> OutboxLag {
+        let mut lags = self.lags.lock().expect("no holder panics");
+        let of = lags.entry(source.to_owned()).or_default();
+        match lag {
+            Some(lag) => drop(of.insert(id, lag)),
+            None => drop(of.remove(&id)),
+        }
+        let pending = of.values().map(|l| l.pending).sum();
+        OutboxLag { pending, oldest: of.values().filter_map(|l| l.oldest).max() }
     }
 }
 
@@ -201,5 +250,24 @@ async fn pause(stop: &Stop, pause: Duration) {
     tokio::select! {
         () = stop.cancelled() => {}
         () = tokio::time::sleep(pause) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_databases_of_one_service_add_up() {
+        let backlog = Backlog::default();
+        let (a, b, other) = (backlog.enter(), backlog.enter(), backlog.enter());
+        let lag = |pending, secs| Some(OutboxLag { pending, oldest: Some(Duration::from_secs(secs)) });
+        backlog.total("catalog", a, lag(3, 9));
+        backlog.total("order", other, lag(100, 100));
+        let both = backlog.total("catalog", b, lag(4, 2));
+        assert_eq!((both.pending, both.oldest), (7, Some(Duration::from_secs(9))));
+        let emptied = backlog.total("catalog", a, Some(OutboxLag::default()));
+        assert_eq!((emptied.pending, emptied.oldest), (4, Some(Duration::from_secs(2))));
+        assert_eq!(backlog.total("catalog", b, None).pending, 0);
     }
 }

@@ -3,7 +3,10 @@
 use crate::memory::{Fixture, MemoryInbox, Plan, dice, spec, time_of, until};
 use bus::{Applied, Delivery, Inbox, Lag, Position, Replay};
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,6 +29,9 @@ on_both!(
     a_failed_event_comes_again_before_the_next_of_its_aggregate,
     a_poison_event_stands_aside_and_the_rest_goes_on,
     what_is_nobodys_fault_is_never_poison,
+    an_outage_of_the_store_makes_no_dead_letters,
+    a_letter_that_cannot_be_stored_leads_to_another_delivery,
+    an_outage_does_not_count_as_failures_of_the_event,
     replay_from_anywhere,
     a_consumer_goes_on_where_it_stopped,
     lag_is_seen,
@@ -161,6 +167,62 @@ async fn what_is_nobodys_fault_is_never_poison(mut f: Fixture) {
     let inbox = MemoryInbox::new(|_| Plan::Away);
     f.consume(spec, &inbox);
     until("patience has an end", || inbox.dead() == 2).await;
+}
+
+async fn an_outage_of_the_store_makes_no_dead_letters(mut f: Fixture) {
+    let inbox = MemoryInbox::plain();
+    let mut spec = spec();
+    spec.patience = Duration::from_millis(100);
+    f.consume(spec, &inbox);
+    f.store.emit("item", "itm_0");
+    until("the first", || inbox.effects() == 1).await;
+    for _ in 0..2 {
+        inbox.down.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            for id in 0..30 {
+                f.store.emit("item", &format!("itm_{id}"));
+            }
+        }
+        // Many times the patience, also of those that wait for a version.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        inbox.down.store(false, Ordering::SeqCst);
+        let all = f.store.all().len();
+        until("all of them", || inbox.effects() + inbox.dead() >= all).await;
+    }
+    assert_eq!(inbox.dead(), 0);
+    inbox.assert_complete(&f.store.all());
+}
+
+async fn a_letter_that_cannot_be_stored_leads_to_another_delivery(mut f: Fixture) {
+    let peer = Arc::new(AtomicBool::new(false));
+    let up = peer.clone();
+    let inbox = MemoryInbox::new(move |d| match d.envelope.aggregate_id.as_str() {
+        "itm_a" if !up.load(Ordering::SeqCst) => Plan::Away,
+        "itm_b" if !up.load(Ordering::SeqCst) => Plan::Refuse,
+        _ => Plan::Apply,
+    });
+    inbox.no_letters.store(true, Ordering::SeqCst);
+    let mut spec = spec();
+    spec.patience = Duration::from_millis(100);
+    f.store.emit("item", "itm_a");
+    f.store.emit("item", "itm_b");
+    f.consume(spec, &inbox);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    peer.store(true, Ordering::SeqCst);
+    until("2 effects", || inbox.effects() == 2).await;
+    assert_eq!(inbox.dead(), 0);
+}
+
+async fn an_outage_does_not_count_as_failures_of_the_event(mut f: Fixture) {
+    let inbox = MemoryInbox::new(|d| match d.attempt {
+        ..=6 => Plan::Away,
+        7..=9 => Plan::Refuse,
+        _ => Plan::Apply,
+    });
+    f.store.emit("item", "itm_a");
+    f.consume(spec(), &inbox);
+    until("the effect", || inbox.effects() + inbox.dead() == 1).await;
+    assert_eq!(inbox.dead(), 0, "three failures of its own, four are allowed");
 }
 
 async fn replay_from_anywhere(mut f: Fixture) {

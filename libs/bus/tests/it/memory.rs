@@ -11,7 +11,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -39,6 +39,8 @@ struct Rows {
     events: Vec<Envelope>,
     versions: HashMap<String, i64>,
     unpublished: BTreeSet<usize>,
+    /// Questions that a relay asked, leases included.
+    asked: usize,
     lease: Option<(usize, Instant)>,
 }
 
@@ -54,6 +56,13 @@ impl Store {
     }
 
     pub fn emit(&self, aggregate: &str, id: &str) -> Envelope {
+        let e = self.emit_elsewhere(aggregate, id);
+        self.changed.send_modify(|n| *n += 1);
+        e
+    }
+
+    /// As another process does: nobody here is woken.
+    pub fn emit_elsewhere(&self, aggregate: &str, id: &str) -> Envelope {
         let mut rows = self.rows.lock().unwrap();
         let version = rows.versions.entry(id.into()).or_default();
         *version += 1;
@@ -73,13 +82,15 @@ impl Store {
         let at = rows.events.len();
         rows.unpublished.insert(at);
         rows.events.push(e.clone());
-        drop(rows);
-        self.changed.send_modify(|n| *n += 1);
         e
     }
 
     pub fn all(&self) -> Vec<Envelope> {
         self.rows.lock().unwrap().events.clone()
+    }
+
+    pub fn asked(&self) -> usize {
+        self.rows.lock().unwrap().asked
     }
 
     pub fn unpublished(&self) -> usize {
@@ -126,7 +137,8 @@ impl Outbox for Relay {
         2
     }
     async fn batch(&self, partition: u32, limit: usize) -> Result<Vec<Envelope>> {
-        let rows = self.store.rows.lock().unwrap();
+        let mut rows = self.store.rows.lock().unwrap();
+        rows.asked += 1;
         let mine = |e: &&Envelope| e.aggregate_id.bytes().map(u32::from).sum::<u32>() % 2 == partition;
         Ok(rows.unpublished.iter().map(|i| &rows.events[*i]).filter(mine).take(limit).cloned().collect())
     }
@@ -141,6 +153,7 @@ impl Outbox for Relay {
     }
     async fn lease(&self, _: u32, ttl: Duration) -> Result<bool> {
         let mut rows = self.store.rows.lock().unwrap();
+        rows.asked += 1;
         let free = rows.lease.is_none_or(|(owner, until)| owner == self.owner || until < Instant::now());
         if free {
             rows.lease = Some((self.owner, Instant::now() + ttl));
@@ -155,6 +168,7 @@ impl Outbox for Relay {
         Ok(())
     }
     async fn lag(&self) -> Result<OutboxLag> {
+        self.store.rows.lock().unwrap().asked += 1;
         Ok(OutboxLag { pending: self.store.unpublished() as u64, oldest: None })
     }
 }
@@ -190,6 +204,10 @@ pub struct MemoryInbox {
     plan: Planner,
     running: AtomicUsize,
     pub most_at_once: AtomicUsize,
+    /// The store behind the inbox is down.
+    pub down: AtomicBool,
+    /// Dead letters can't be stored.
+    pub no_letters: AtomicBool,
 }
 
 impl MemoryInbox {
@@ -199,7 +217,13 @@ impl MemoryInbox {
             plan: Box::new(plan),
             running: AtomicUsize::new(0),
             most_at_once: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            no_letters: AtomicBool::new(false),
         })
+    }
+
+    fn store(&self) -> Result<()> {
+        if self.down.load(Ordering::SeqCst) { Err(Error::unavailable("database")) } else { Ok(()) }
     }
 
     pub fn plain() -> Arc<Self> {
@@ -263,10 +287,12 @@ impl Inbox for MemoryInbox {
             s.came.push(d.clone());
         }
         let plan = (self.plan)(d);
+        let store = self.store();
         if let Plan::Slow(pause) = plan {
             tokio::time::sleep(pause).await;
         }
         self.running.fetch_sub(1, Ordering::SeqCst);
+        store?;
         match plan {
             Plan::Refuse => Err(Error::new(Code::Internal, "BAD_EVENT", "this can't be handled")),
             Plan::Away => Err(Error::unavailable("the peer")),
@@ -280,6 +306,10 @@ impl Inbox for MemoryInbox {
     }
 
     async fn dead_letter(&self, d: &Delivery, error: &str) -> Result<()> {
+        self.store()?;
+        if self.no_letters.load(Ordering::SeqCst) {
+            return Err(Error::new(Code::ResourceExhausted, "STORE_FULL", "the database has no room left"));
+        }
         let mut s = self.seen.lock().unwrap();
         s.dead.insert(d.envelope.event_id.clone(), (d.clone(), error.to_owned()));
         if d.envelope.version > 0 {
@@ -295,6 +325,7 @@ impl Inbox for MemoryInbox {
     }
 
     async fn advance(&self, cursor: i64) -> Result<()> {
+        self.store()?;
         let mut s = self.seen.lock().unwrap();
         s.cursor = s.cursor.max(cursor);
         Ok(())

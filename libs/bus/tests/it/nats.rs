@@ -91,6 +91,30 @@ async fn a_stopping_relay_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idle_relay_asks_little_and_misses_nothing() {
+    let f = Fixture::jetstream().await;
+    f.store.emit("item", "itm_a");
+    until("published", || f.store.unpublished() == 0).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = f.store.asked();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Two partitions with leases of two seconds, and the watch; a poll every 200 ms would ask 30 times.
+    let asked = f.store.asked() - before;
+    assert!(asked <= 20, "{asked} questions in three idle seconds");
+
+    f.store.emit_elsewhere("item", "itm_a");
+    f.store.emit_elsewhere("item", "itm_b");
+    let begun = std::time::Instant::now();
+    until("rows of another process", || f.store.unpublished() == 0).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    f.store.emit("item", "itm_a");
+    let begun = std::time::Instant::now();
+    until("a row of this process", || f.store.unpublished() == 0).await;
+    assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn relays_and_replicas_share_the_work() {
     let mut f = Fixture::jetstream().await;
     f.relay(2, Stop::new());

@@ -2,7 +2,7 @@
 
 use crate::{
     Auth,
-    api::limit::Attempt,
+    api::{limit::Attempt, password::still_confirmed, session::require_open},
     domain::{
         Fault,
         mail::Kind,
@@ -29,13 +29,24 @@ fn wrong_code() -> Error {
     Error::invalid("code", "INVALID_TOTP_CODE", "is wrong or was used before")
 }
 
+fn require_prepared(account: &Account) -> Result<()> {
+    match account.totp() {
+        State::Prepared => Ok(()),
+        State::Off => Err(Fault::TotpNotEnrolled.into()),
+        State::On => Err(Fault::TotpAlreadyEnabled.into()),
+    }
+}
+
 impl Auth {
-    pub(super) async fn prepare_factor(&self, cx: &Call) -> Result<pb::EnrollTotpResponse> {
+    /// Against the password: with a stolen access token alone, a thief could lock the owner out.
+    pub(super) async fn prepare_factor(&self, cx: &Call, password: String) -> Result<pb::EnrollTotpResponse> {
         let account = self.own_account(cx).await?;
+        self.confirm_password(cx, &account, password).await?;
         let secret = Zeroizing::new(super::random::<20>()?);
-        let (user_id, bytes) = (account.user_id(), &secret);
+        let (account, user_id, bytes) = (&account, account.user_id(), &secret);
         self.db
             .write(cx, async |tx| {
+                still_confirmed(&tx, cx, account).await?;
                 let key = self.sealer.person(&tx, user_id).await?;
                 match store::account::prepare_totp(&tx, &key, user_id, bytes.as_slice()).await? {
                     true => Ok(()),
@@ -50,11 +61,7 @@ impl Auth {
 
     pub(super) async fn confirm_factor(&self, cx: &Call, code: &str) -> Result<pb::ConfirmTotpResponse> {
         let account = self.own_account(cx).await?;
-        match account.totp() {
-            State::Prepared => {}
-            State::Off => return Err(Fault::TotpNotEnrolled.into()),
-            State::On => return Err(Fault::TotpAlreadyEnabled.into()),
-        }
+        require_prepared(&account)?;
         let attempt = self.attempt(cx, "totp", account.user_id(), true).await?;
         let step = self.step(cx, &account, code).await?.ok_or_else(wrong_code)?;
         let codes = (0..secret::RECOVERY_CODES)
@@ -62,14 +69,17 @@ impl Auth {
             .collect::<Result<Vec<_>>>()?;
         let user_id = account.user_id();
         let hashes: Vec<_> = codes.iter().map(|c| self.recovery_hash(user_id, c)).collect();
-        let (hashes, email_hash) = (&hashes, account.email_hash());
+        let (account, hashes) = (&account, &hashes);
         self.db
             .write(cx, async |tx| {
-                if !store::account::enable_totp(&tx, user_id, step).await? {
-                    return Err(Fault::TotpAlreadyEnabled.into());
+                require_open(&tx, cx).await?;
+                if !store::account::enable_totp(&tx, account, step).await? {
+                    require_prepared(&store::account::get(&tx, user_id).await?)?;
+                    // The code is one of a secret that was replaced meanwhile.
+                    return Err(wrong_code());
                 }
                 store::account::set_recovery_codes(&tx, user_id, hashes).await?;
-                store::mail::enqueue(&tx, email_hash, Kind::TotpEnabled).await?;
+                store::mail::enqueue(&tx, account.email_hash(), Kind::TotpEnabled).await?;
                 tx.emit(&pb::TotpEnabled { user_id: user_id.to_owned() }).await?;
                 Ok(())
             })
@@ -97,6 +107,10 @@ impl Auth {
         self.db
             .write(cx, async |tx| {
                 let user_id = account.user_id();
+                match factor {
+                    Factor::None => still_confirmed(&tx, cx, account).await?,
+                    _ => require_open(&tx, cx).await?,
+                }
                 self.spend(&tx, user_id, factor).await?;
                 if !store::account::disable_totp(&tx, user_id).await? {
                     return Err(Fault::TotpNotEnabled.into());

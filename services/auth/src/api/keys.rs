@@ -4,7 +4,7 @@ use crate::{
     Auth,
     domain::{
         keys, secret,
-        token::{Claims, Signer},
+        token::{self, Signer},
     },
     store,
 };
@@ -26,10 +26,10 @@ pub struct Keys(RwLock<Option<(Arc<Signer>, Time)>>);
 impl Auth {
     /// An access token for an open session, good for `ttl` seconds.
     pub(super) async fn access_token(&self, cx: &Call, set: &pb::TokenSet, ttl: i64) -> Result<String> {
-        let roles: Vec<String> = set.roles().map(crate::domain::person::role_name).collect();
+        let roles = set.roles().map(crate::domain::person::role_name).collect();
         let jti = secret::hex(&super::random::<16>()?);
         let signer = self.signer(cx).await?;
-        signer.sign(&Claims::new(&set.user_id, &set.session_id, &roles, cx.now, ttl, jti))
+        signer.sign(&token::claims(&set.user_id, &set.session_id, roles, cx.now, ttl, jti))
     }
 
     async fn signer(&self, cx: &Call) -> Result<Arc<Signer>> {

@@ -2,7 +2,7 @@
 
 use crate::{
     Auth,
-    api::session::end_sessions,
+    api::session::{end_sessions, require_open},
     domain::{
         Fault,
         mail::Kind,
@@ -70,7 +70,12 @@ impl Auth {
         self.check_password(&account, &new).await?;
         let password_hash = self.hasher.hash(new).await?;
         let (account, password_hash, current) = (&account, &password_hash, &*cx.user()?.session_id);
-        self.db.write(cx, async |tx| self.set_password(&tx, account, password_hash, Some(current)).await).await
+        self.db
+            .write(cx, async |tx| {
+                require_open(&tx, cx).await?;
+                self.set_password(&tx, account, password_hash, Some(current)).await
+            })
+            .await
     }
 
     async fn check_password(&self, account: &Account, new: &str) -> Result<()> {
@@ -90,10 +95,13 @@ impl Auth {
         Ok(())
     }
 
-    /// `current` is the session that goes on; without one it was a reset.
+    /// Replaces the password that `account` was read with, or none: of a change and a reset at once, the later one must
+    /// not undo the earlier. `current` is the session that goes on; without one it was a reset.
     async fn set_password(&self, tx: &Tx, account: &Account, hash: &str, current: Option<&str>) -> Result<()> {
         let user_id = account.user_id();
-        store::account::set_password(tx, user_id, hash).await?;
+        if !store::account::set_password(tx, user_id, account.password_hash(), hash).await? {
+            return Err(Fault::WrongPassword.into());
+        }
         end_sessions(tx, user_id, current, RevocationCause::PasswordChanged).await?;
         store::mail::enqueue(tx, account.email_hash(), Kind::PasswordChanged).await?;
         let changed = pb::PasswordChanged {
@@ -103,5 +111,15 @@ impl Auth {
         };
         tx.emit(&changed).await?;
         Ok(())
+    }
+}
+
+/// In the transaction of what a confirmed password opens: it is still the password of `account`, and the caller's
+/// session is still open. A reset that came between has replaced the one and ended the other.
+pub(super) async fn still_confirmed(tx: &Tx, cx: &Call, account: &Account) -> Result<()> {
+    require_open(tx, cx).await?;
+    match store::account::get(tx, account.user_id()).await?.password_hash() == account.password_hash() {
+        true => Ok(()),
+        false => Err(Fault::WrongPassword.into()),
     }
 }

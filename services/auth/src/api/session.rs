@@ -238,6 +238,16 @@ fn device(cx: &Call) -> Device<'_> {
     Device { user_agent: &agent[..end], address: cx.client_addr.as_deref().unwrap_or_default() }
 }
 
+/// The caller's session hasn't ended. A token is verified before the transaction, by what was known of revocations then.
+pub(super) async fn require_open(tx: &Tx, cx: &Call) -> Result<()> {
+    let user = cx.user()?;
+    let session = store::session::find(tx, &user.session_id).await?;
+    match session.is_some_and(|s| *s.user_id() == *user.user_id && s.is_open(tx.now())) {
+        true => Ok(()),
+        false => Err(Fault::SessionEnded.into()),
+    }
+}
+
 /// Ends a session and tells, once.
 async fn end_session(tx: &Tx, user_id: &str, session_id: &str, cause: RevocationCause) -> Result<()> {
     if store::session::revoke(tx, session_id).await? {

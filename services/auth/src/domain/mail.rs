@@ -80,40 +80,60 @@ pub fn text(kind: Kind, locale: &str, f: &Facts<'_>) -> (String, String) {
 fn english(kind: Kind, f: &Facts<'_>) -> (&'static str, Vec<String>) {
     let hello = format!("Hello {},", f.display_name);
     let site = f.site;
-    let good = format!(
-        "The link works once, and for {}.",
-        if f.minutes % 60 == 0 { plural(f.minutes / 60, "hour") } else { plural(f.minutes, "minute") }
-    );
-    let ignore = "If that was not you, ignore this mail; nothing happens without the link.".to_owned();
-    let alarm = format!("If that was not you, set a new password now: {site}/reset-password");
+    let period = if f.minutes % 60 == 0 { plural(f.minutes / 60, "hour") } else { plural(f.minutes, "minute") };
+    let good = format!("The link works once and expires in {period}.");
+    let ignore = "If this was not you, you can ignore this email. Nothing happens unless the link is used.".to_owned();
+    let alarm = format!("If this was not you, reset your password right away: {site}/reset-password");
     match kind {
         Kind::VerifyEmail => (
-            "Confirm your address - Jangteo",
-            vec![hello, "welcome to Jangteo. Please confirm that this address is yours:".into(), link(f, "verify-email"), good, ignore],
+            "Confirm your email address - Jangteo",
+            vec![
+                hello,
+                "Welcome to Jangteo! Please confirm that this email address is yours:".into(),
+                link(f, "verify-email"),
+                good,
+                ignore,
+            ],
         ),
         Kind::AlreadyRegistered => (
             "You already have an account - Jangteo",
             vec![
                 hello,
-                "somebody, perhaps you, tried to open an account with this address. It has one already, and nothing was changed.".into(),
-                format!("Log in: {site}/login\nForgot the password: {site}/reset-password"),
+                "Someone, perhaps you, tried to sign up with this email address. You already have an account, and \
+                 nothing about it has changed."
+                    .into(),
+                format!("Log in: {site}/login\nForgot your password? {site}/reset-password"),
             ],
         ),
         Kind::ResetPassword => (
-            "Set a new password - Jangteo",
-            vec![hello, "somebody asked for a new password for your account. Set it here:".into(), link(f, "reset-password"), good, ignore],
+            "Reset your password - Jangteo",
+            vec![
+                hello,
+                "We received a request to reset the password of your account. Choose a new one here:".into(),
+                link(f, "reset-password"),
+                good,
+                ignore,
+            ],
         ),
         Kind::PasswordChanged => (
             "Your password was changed - Jangteo",
-            vec![hello, "the password of your account was changed, and your other devices were signed out.".into(), alarm],
+            vec![
+                hello,
+                "The password of your account was changed, and your other devices were signed out.".into(),
+                alarm,
+            ],
         ),
         Kind::TotpEnabled => (
-            "Two-step login is on - Jangteo",
-            vec![hello, "from now on, logging in asks for a code from your authenticator as well.".into(), alarm],
+            "Two-step verification is on - Jangteo",
+            vec![
+                hello,
+                "From now on, you need a code from your authenticator app as well as your password to log in.".into(),
+                alarm,
+            ],
         ),
         Kind::TotpDisabled => (
-            "Two-step login is off - Jangteo",
-            vec![hello, "from now on, logging in asks for your password only.".into(), alarm],
+            "Two-step verification is off - Jangteo",
+            vec![hello, "From now on, you only need your password to log in.".into(), alarm],
         ),
     }
 }
@@ -122,10 +142,11 @@ fn korean(kind: Kind, f: &Facts<'_>) -> (&'static str, Vec<String>) {
     let hello = format!("{}님, 안녕하세요.", f.display_name);
     let site = f.site;
     let period = if f.minutes % 60 == 0 { format!("{}시간", f.minutes / 60) } else { format!("{}분", f.minutes) };
-    let good = format!("이 링크는 한 번만, {period} 동안 사용할 수 있습니다.");
+    let good = format!("이 링크는 {period} 동안 한 번만 사용할 수 있습니다.");
     let ignore =
-        "본인이 요청하지 않았다면 이 메일을 무시하세요. 링크를 누르지 않으면 아무 일도 일어나지 않습니다.".to_owned();
-    let alarm = format!("본인이 한 일이 아니라면 지금 바로 비밀번호를 다시 설정하세요: {site}/reset-password");
+        "본인이 요청하지 않았다면 이 메일을 무시하셔도 됩니다. 링크를 사용하지 않으면 아무 일도 일어나지 않습니다."
+            .to_owned();
+    let alarm = format!("본인이 한 일이 아니라면 지금 바로 비밀번호를 재설정해 주세요: {site}/reset-password");
     match kind {
         Kind::VerifyEmail => (
             "[장터] 이메일 주소를 확인해 주세요",
@@ -141,15 +162,15 @@ fn korean(kind: Kind, f: &Facts<'_>) -> (&'static str, Vec<String>) {
             "[장터] 이미 가입된 이메일 주소입니다",
             vec![
                 hello,
-                "누군가 이 이메일 주소로 가입을 시도했습니다. 이미 계정이 있어 바뀐 것은 없습니다.".into(),
+                "누군가 이 이메일 주소로 회원 가입을 시도했습니다. 이미 계정이 있으며, 변경된 내용은 없습니다.".into(),
                 format!("로그인: {site}/login\n비밀번호를 잊으셨다면: {site}/reset-password"),
             ],
         ),
         Kind::ResetPassword => (
-            "[장터] 비밀번호를 다시 설정하세요",
+            "[장터] 비밀번호 재설정 안내",
             vec![
                 hello,
-                "비밀번호 재설정 요청을 받았습니다. 아래 링크에서 새 비밀번호를 정해 주세요.".into(),
+                "비밀번호 재설정 요청을 받았습니다. 아래 링크에서 새 비밀번호를 설정해 주세요.".into(),
                 link(f, "reset-password"),
                 good,
                 ignore,
@@ -157,14 +178,14 @@ fn korean(kind: Kind, f: &Facts<'_>) -> (&'static str, Vec<String>) {
         ),
         Kind::PasswordChanged => (
             "[장터] 비밀번호가 변경되었습니다",
-            vec![hello, "계정의 비밀번호가 변경되었고 다른 기기에서는 로그아웃되었습니다.".into(), alarm],
+            vec![hello, "계정의 비밀번호가 변경되었고, 다른 기기에서는 로그아웃되었습니다.".into(), alarm],
         ),
         Kind::TotpEnabled => (
             "[장터] 2단계 인증이 켜졌습니다",
-            vec![hello, "이제 로그인할 때 인증 앱의 코드도 필요합니다.".into(), alarm],
+            vec![hello, "이제 로그인할 때 비밀번호와 함께 인증 앱의 코드를 입력해야 합니다.".into(), alarm],
         ),
         Kind::TotpDisabled => {
-            ("[장터] 2단계 인증이 꺼졌습니다", vec![hello, "이제 로그인할 때 비밀번호만 필요합니다.".into(), alarm])
+            ("[장터] 2단계 인증이 꺼졌습니다", vec![hello, "이제 비밀번호만으로 로그인할 수 있습니다.".into(), alarm])
         }
     }
 }
@@ -196,6 +217,18 @@ mod tests {
                 assert!(!token.is_empty() || !body.contains("#token"), "{kind:?} {locale}");
             }
             assert_ne!(text(kind, "ko", &facts), text(kind, "en", &facts));
+        }
+    }
+
+    #[test]
+    fn english_sentences_begin_with_capitals() {
+        for kind in Kind::ALL {
+            let facts = Facts { display_name: "Minji", site: "https://jangteo.example", token: "", minutes: 1440 };
+            let (subject, body) = text(kind, "en", &facts);
+            let lines = body.lines().flat_map(|line| line.split(". "));
+            for sentence in lines.chain([subject.as_str()]).filter(|s| !s.is_empty() && !s.starts_with("https:")) {
+                assert!(sentence.starts_with(|c: char| c.is_uppercase()), "{kind:?}: {sentence}");
+            }
         }
     }
 }

@@ -2,33 +2,14 @@
 
 use jangteo_core::{Error, Result, Time};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use kit::rpc::{AUDIENCE, Claims, ISSUER, TOKEN_TYPE};
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use serde::Serialize;
 
-pub const ISSUER: &str = "jangteo";
-pub const AUDIENCE: &str = "jangteo";
-const TYPE: &str = "at+jwt";
-
-/// What an access token says.
-#[derive(Debug, Serialize)]
-pub struct Claims<'a> {
-    pub iss: &'static str,
-    pub aud: &'static str,
-    pub sub: &'a str,
-    pub sid: &'a str,
-    pub roles: &'a [String],
-    pub iat: i64,
-    pub nbf: i64,
-    pub exp: i64,
-    pub jti: String,
-}
-
-impl<'a> Claims<'a> {
-    /// `jti` is a name that no other token has.
-    pub fn new(user_id: &'a str, session_id: &'a str, roles: &'a [String], now: Time, ttl: i64, jti: String) -> Self {
-        let iat = now.timestamp();
-        Claims { iss: ISSUER, aud: AUDIENCE, sub: user_id, sid: session_id, roles, iat, nbf: iat, exp: iat + ttl, jti }
-    }
+/// What an access token says that is good for `ttl` seconds. `jti` is a name that no other token has.
+pub fn claims(user_id: &str, session_id: &str, roles: Vec<String>, now: Time, ttl: i64, jti: String) -> Claims {
+    let iat = now.timestamp();
+    let [iss, aud, sub, sid] = [ISSUER, AUDIENCE, user_id, session_id].map(str::to_owned);
+    Claims { iss, aud, sub, sid, roles, iat, nbf: iat, exp: iat + ttl, jti }
 }
 
 /// An Ed25519 key that signs.
@@ -55,9 +36,9 @@ impl Signer {
         &self.public
     }
 
-    pub fn sign(&self, claims: &Claims<'_>) -> Result<String> {
+    pub fn sign(&self, claims: &Claims) -> Result<String> {
         let mut header = Header::new(Algorithm::EdDSA);
-        header.typ = Some(TYPE.to_owned());
+        header.typ = Some(TOKEN_TYPE.to_owned());
         header.kid = Some(self.kid.clone());
         jsonwebtoken::encode(&header, claims, &self.key).map_err(Error::internal)
     }
@@ -74,9 +55,9 @@ mod tests {
     #[test]
     fn a_token_is_what_the_services_expect() {
         let signer = Signer::new("k1", &[7; 32]).unwrap();
-        let roles = ["user".to_owned(), "admin".to_owned()];
+        let roles = vec!["user".to_owned(), "admin".to_owned()];
         let now = from_micros(1_800_000_000_000_000);
-        let token = signer.sign(&Claims::new("usr_1", "ses_1", &roles, now, 3600, "j1".into())).unwrap();
+        let token = signer.sign(&claims("usr_1", "ses_1", roles, now, 3600, "j1".into())).unwrap();
 
         let header = jsonwebtoken::decode_header(&token).unwrap();
         assert_eq!((header.typ.as_deref(), header.kid.as_deref()), (Some("at+jwt"), Some("k1")));

@@ -2,21 +2,31 @@
 
 use crate::{MailConfig, domain::mail::Letter};
 use async_trait::async_trait;
-use jangteo_core::{Error, Result};
+use jangteo_core::{Code, Error, Result, Time};
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
+    transport::smtp::{self, response::Category},
 };
 use std::{
+    ffi::OsStr,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-/// Hands mails on. `Ok` means that somebody else is responsible for the mail now.
+/// Hands mails on.
 #[async_trait]
 pub trait Mailer: Send + Sync {
+    /// `Ok`: somebody else is responsible for the mail now. UNAVAILABLE: it may be tried again; any other error is final.
+    /// No error tells an address.
     async fn send(&self, letter: &Letter) -> Result<()>;
+
+    /// Forgets what was sent before `before`, where mails stay with us.
+    async fn sweep(&self, _before: Time) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// As configured; `data` is where an embedded market may write.
@@ -24,9 +34,12 @@ pub(crate) fn choose(cfg: &MailConfig, data: Option<&Path>) -> Result<Arc<dyn Ma
     match (&cfg.smtp, cfg.folder.clone().or_else(|| Some(data?.join("mail")))) {
         (Some(url), _) => Ok(Arc::new(Smtp::new(url, &cfg.from)?)),
         (None, Some(folder)) => Ok(Arc::new(Folder::new(folder))),
-        (None, None) => Err(misconfigured("auth.mail.smtp", "or auth.mail.folder is needed outside the embedded mode")),
+        (None, None) => Err(misconfigured("auth.mail", NO_MAILER)),
     }
 }
+
+const NO_MAILER: &str = "nobody is named who sends mails; set JANGTEO_AUTH__MAIL__SMTP=smtp://host:25 (smtps://user:password@host:465 \
+    with a login), or JANGTEO_AUTH__MAIL__FOLDER=/path to write them to files for a developer to read";
 
 fn misconfigured(field: &str, text: impl std::fmt::Display) -> Error {
     Error::invalid(field, "INVALID_CONFIGURATION", text.to_string())
@@ -68,11 +81,33 @@ impl Smtp {
 impl Mailer for Smtp {
     async fn send(&self, letter: &Letter) -> Result<()> {
         let sent = self.transport.send(self.message(letter)?).await;
-        sent.map(drop).map_err(|e| Error::unavailable("the mail server").with_source(e))
+        sent.map(drop).map_err(|e| failure(&e))
     }
 }
 
-/// One text file for each mail: `mal_…-verify_email.txt`. Only its owner can read it.
+/// What may be told of a failure: its class and the reply's code. A server's words quote the recipient, so neither they
+/// nor the error that holds them go further.
+///
+/// A reply of 55x is about the mail, and final (RFC 5321, section 4.2). Other refusals, of a login for one, are about us:
+/// they wait for an operator.
+fn failure(e: &smtp::Error) -> Error {
+    let class = match e.status() {
+        Some(code) if e.is_permanent() && code.category == Category::MailSystem => {
+            let text = format!("the mail server refuses the mail for good: {code}");
+            return Error::new(Code::FailedPrecondition, "MAIL_REFUSED", text);
+        }
+        Some(code) => format!("it answers {code}"),
+        None if e.is_timeout() => "it does not answer in time".to_owned(),
+        None if e.is_tls() => "no TLS with it".to_owned(),
+        None if e.is_response() => "its answer is no SMTP".to_owned(),
+        None if e.is_client() => "it can't take such mails".to_owned(),
+        None => "no connection".to_owned(),
+    };
+    Error::unavailable("the mail server").with_source(class)
+}
+
+/// A developer's mailbox: one text file for each mail, `mal_…-verify_email.txt`, with the address and the token in the
+/// clear. Only its owner can read it, for a day.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -86,7 +121,6 @@ impl Mailer for Folder {
     async fn send(&self, letter: &Letter) -> Result<()> {
         let name = format!("{}-{}.txt", letter.mail_id, letter.kind.name());
         let text = format!("To: {}\nSubject: {}\n\n{}", letter.to, letter.subject, letter.body);
-        let unwritable = |e: std::io::Error| Error::unavailable("the mail folder").with_source(e);
         tokio::fs::create_dir_all(&self.0).await.map_err(unwritable)?;
         let (hidden, path) = (self.0.join(format!(".{name}")), self.0.join(&name));
         let mut options = tokio::fs::OpenOptions::new();
@@ -96,9 +130,32 @@ impl Mailer for Folder {
         file.sync_all().await.map_err(unwritable)?;
         // Whole or not at all, for whoever watches the folder.
         tokio::fs::rename(&hidden, &path).await.map_err(unwritable)?;
-        tracing::info!(path = %path.display(), "a mail is in the folder");
+        tracing::debug!(path = %path.display(), "a mail is in the folder");
         Ok(())
     }
+
+    async fn sweep(&self, before: Time) -> Result<()> {
+        let mut files = match tokio::fs::read_dir(&self.0).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            files => files.map_err(unwritable)?,
+        };
+        while let Some(file) = files.next_entry().await.map_err(unwritable)? {
+            let written = file.metadata().await.and_then(|m| m.modified()).map_err(unwritable)?;
+            if is_mail(&file.file_name()) && Time::from(written) < before {
+                tokio::fs::remove_file(file.path()).await.map_err(unwritable)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unwritable(e: std::io::Error) -> Error {
+    Error::unavailable("the mail folder").with_source(e)
+}
+
+/// Whether a file is one of ours, whole or half written. Whoever names a folder may keep other things in it.
+fn is_mail(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|n| n.trim_start_matches('.').starts_with("mal_") && n.ends_with(".txt"))
 }
 
 #[cfg(test)]
@@ -129,7 +186,12 @@ mod tests {
 
     #[test]
     fn outside_the_embedded_mode_a_mailer_is_needed() {
-        assert!(choose(&MailConfig::default(), None).is_err());
+        let refusal = choose(&MailConfig::default(), None).err().expect("a refusal").to_string();
+        for setting in ["JANGTEO_AUTH__MAIL__SMTP=smtp://host:25", "JANGTEO_AUTH__MAIL__FOLDER="] {
+            assert!(refusal.contains(setting), "{refusal}");
+        }
+        let smtp = MailConfig { smtp: Some("smtp://host:25".into()), ..MailConfig::default() };
+        assert!(choose(&smtp, None).is_ok());
         assert!(choose(&MailConfig::default(), Some(Path::new("/tmp"))).is_ok());
     }
 }

@@ -164,13 +164,11 @@ pub async fn rehash(tx: &Tx, user_id: &str, from: &str, to: &str) -> Result<()> 
     Ok(())
 }
 
-pub async fn set_password(tx: &Tx, user_id: &str, password_hash: &str) -> Result<()> {
-    let set = [
-        (row::Column::PasswordHash, Expr::value(password_hash)),
-        (row::Column::PasswordTime, Expr::value(micros(tx.now()))),
-    ];
-    update(tx, user_id, always(), set).await?;
-    Ok(())
+/// `false`: the password is no longer the one under `from`.
+pub async fn set_password(tx: &Tx, user_id: &str, from: &str, to: &str) -> Result<bool> {
+    let set =
+        [(row::Column::PasswordHash, Expr::value(to)), (row::Column::PasswordTime, Expr::value(micros(tx.now())))];
+    update(tx, user_id, row::Column::PasswordHash.eq(from), set).await
 }
 
 /// `false`: the address was proven before.
@@ -200,10 +198,13 @@ pub async fn prepare_totp(tx: &Tx, key: &PersonKey, user_id: &str, secret: &[u8]
     update(tx, user_id, row::Column::TotpState.ne(State::On as i64), set).await
 }
 
-/// Starts the protection with the first accepted code. `false`: somebody else did, or nothing was prepared.
-pub async fn enable_totp(tx: &Tx, user_id: &str, step: i64) -> Result<bool> {
+/// Starts the protection by the secret that `seen` was read with, with the first accepted code. `false`: somebody else
+/// did, or that secret is no longer the one that is prepared.
+pub async fn enable_totp(tx: &Tx, seen: &Account, step: i64) -> Result<bool> {
     let set = [(row::Column::TotpState, Expr::value(State::On as i64)), (row::Column::TotpStep, Expr::value(step))];
-    update(tx, user_id, row::Column::TotpState.eq(State::Prepared as i64), set).await
+    let prepared = row::Column::TotpState.eq(State::Prepared as i64);
+    let same = row::Column::TotpSecret.eq(seen.0.totp_secret.clone());
+    update(tx, seen.user_id(), prepared.and(same), set).await
 }
 
 /// Accepts the code of `step`, once. `false`: it, or a later one, was accepted before.

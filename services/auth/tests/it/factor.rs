@@ -28,7 +28,7 @@ struct Protected {
 async fn protect(w: &World, email: &str) -> Protected {
     let set = w.person(email).await;
     let cx = w.signed_in(&set).await;
-    let secret = bytes(&w.auth.enroll_totp(cx.clone(), pb::EnrollTotpRequest {}).await.unwrap().secret);
+    let secret = bytes(&w.enroll(&cx, PASSWORD).await.unwrap().secret);
     let code = auth::totp_code(&secret, cx.now).unwrap();
     let codes = w.auth.confirm_totp(cx.clone(), pb::ConfirmTotpRequest { code }).await.unwrap().recovery_codes;
     w.advance(TimeDelta::seconds(60));
@@ -50,9 +50,9 @@ async fn nothing_is_asked_for_until_the_factor_is_confirmed() {
     let cx = w.signed_in(&set).await;
     let confirm = |code: &str| w.auth.confirm_totp(cx.clone(), pb::ConfirmTotpRequest { code: code.into() });
     assert_eq!(confirm("123456").await.reason(), "TOTP_NOT_ENROLLED");
-    let first = w.auth.enroll_totp(cx.clone(), pb::EnrollTotpRequest {}).await.unwrap();
+    let first = w.enroll(&cx, PASSWORD).await.unwrap();
     w.login("a@b.kr", PASSWORD).await.unwrap();
-    let second = w.auth.enroll_totp(cx.clone(), pb::EnrollTotpRequest {}).await.unwrap();
+    let second = w.enroll(&cx, PASSWORD).await.unwrap();
     assert_ne!(first.secret, second.secret);
     assert!(second.otpauth_url.contains(&second.secret) && second.otpauth_url.contains("a%40b.kr"));
 
@@ -61,7 +61,7 @@ async fn nothing_is_asked_for_until_the_factor_is_confirmed() {
     let code = auth::totp_code(&bytes(&second.secret), cx.now).unwrap();
     assert_eq!(confirm(&code).await.unwrap().recovery_codes.len(), 10);
     assert_eq!(confirm(&code).await.reason(), "TOTP_ALREADY_ENABLED");
-    assert_eq!(w.auth.enroll_totp(cx, pb::EnrollTotpRequest {}).await.reason(), "TOTP_ALREADY_ENABLED");
+    assert_eq!(w.enroll(&cx, PASSWORD).await.reason(), "TOTP_ALREADY_ENABLED");
     assert_eq!(w.login("a@b.kr", PASSWORD).await.reason(), "TOTP_REQUIRED");
     // The code that started the protection is spent.
     assert_eq!(w.auth.login(w.anybody(), with_code(&code)).await.reason(), "INVALID_TOTP_CODE");
@@ -151,4 +151,71 @@ async fn dropping_the_factor_needs_a_proof() {
     w.post().await;
     let kinds: Vec<_> = w.mails("a@b.kr").into_iter().map(|l| l.kind).collect();
     assert_eq!(kinds, [MailKind::VerifyEmail, MailKind::TotpEnabled, MailKind::TotpDisabled]);
+}
+
+#[tokio::test]
+async fn a_stolen_access_token_changes_nothing_about_the_factor() {
+    let w = World::new().await;
+    let set = w.person("a@b.kr").await;
+    let cx = w.signed_in(&set).await;
+    assert_eq!(w.enroll(&cx, "wrong-password-9").await.reason(), "WRONG_PASSWORD");
+    assert_eq!(w.auth.confirm_totp(cx.clone(), right_now(&[7; 20], &cx)).await.reason(), "TOTP_NOT_ENROLLED");
+    let secret = bytes(&w.enroll(&cx, PASSWORD).await.unwrap().secret);
+    w.auth.logout(cx.clone(), pb::LogoutRequest::default()).await.unwrap();
+    assert_eq!(w.enroll(&cx, PASSWORD).await.reason(), "SESSION_ENDED");
+    assert_eq!(w.auth.confirm_totp(cx.clone(), right_now(&secret, &cx)).await.reason(), "SESSION_ENDED");
+}
+
+fn right_now(secret: &[u8], cx: &Call) -> pb::ConfirmTotpRequest {
+    pb::ConfirmTotpRequest { code: auth::totp_code(secret, cx.now).unwrap() }
+}
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_is_not_switched_on() {
+    confirm_and_enroll(&World::new().await).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_is_not_switched_on_on_postgres() {
+    confirm_and_enroll(&World::postgres(|_| {}).await).await;
+}
+
+async fn confirm_and_enroll(w: &World) {
+    let (one, other) = (w.person("a@b.kr").await, w.person("b@b.kr").await);
+    let cx = w.signed_in(&one).await;
+    let secret = bytes(&w.enroll(&cx, PASSWORD).await.unwrap().secret);
+    w.enroll(&w.signed_in(&other).await, PASSWORD).await.unwrap();
+    let replace = format!(
+        "UPDATE account SET totp_secret = (SELECT totp_secret FROM account WHERE user_id = '{}') WHERE user_id = '{}'",
+        other.user_id, one.user_id
+    );
+    let confirm = w.auth.confirm_totp(cx.clone(), right_now(&secret, &cx));
+    assert_eq!(w.meanwhile(&replace, confirm).await.reason(), "INVALID_TOTP_CODE");
+    w.login("a@b.kr", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_that_was_replaced_neither_prepares_nor_drops_a_factor() {
+    replaced_password(&World::new().await).await;
+}
+
+#[tokio::test]
+async fn a_password_that_was_replaced_neither_prepares_nor_drops_a_factor_on_postgres() {
+    replaced_password(&World::postgres(|_| {}).await).await;
+}
+
+async fn replaced_password(w: &World) {
+    const NEW: &str = "another-pass-77";
+    let p = protect(w, "a@b.kr").await;
+    let reset = w.new_password_for(p.cx.user_id().unwrap(), NEW).await;
+    let by_password = pb::DisableTotpRequest { password: PASSWORD.into(), ..Default::default() };
+    let outcome = w.meanwhile(&reset, w.auth.disable_totp(p.cx.clone(), by_password)).await;
+    assert_eq!(outcome.reason(), "WRONG_PASSWORD");
+    assert_eq!(w.login("a@b.kr", NEW).await.reason(), "TOTP_REQUIRED");
+
+    let set = w.person("b@b.kr").await;
+    let cx = w.signed_in(&set).await;
+    let reset = w.new_password_for(&set.user_id, NEW).await;
+    assert_eq!(w.meanwhile(&reset, w.enroll(&cx, PASSWORD)).await.reason(), "WRONG_PASSWORD");
+    assert_eq!(w.auth.confirm_totp(cx.clone(), right_now(&[7; 20], &cx)).await.reason(), "TOTP_NOT_ENROLLED");
 }

@@ -67,7 +67,7 @@ async fn keys_are_published_before_they_sign_and_until_their_last_token_has_expi
 async fn replicas_agree_on_the_key() {
     let w = World::new().await;
     let set = w.person("a@b.kr").await;
-    let other = World::service(&w.db, &w.outbox, auth::Config::default()).await;
+    let other = World::service(&w.db, w.outbox.clone(), auth::Config::default()).await;
     let also = other.login(w.anybody(), crate::world::credentials("a@b.kr", PASSWORD)).await.unwrap();
     assert_eq!(kid(&set), kid(&also));
 }

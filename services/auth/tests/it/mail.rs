@@ -118,7 +118,7 @@ async fn the_first_proof_of_an_address_takes_the_account_whole() {
     let w = World::new().await;
     let thief = w.person("owner@b.kr").await;
     let cx = w.signed_in(&thief).await;
-    let secret = crate::factor::bytes(&w.auth.enroll_totp(cx.clone(), pb::EnrollTotpRequest {}).await.unwrap().secret);
+    let secret = crate::factor::bytes(&w.enroll(&cx, PASSWORD).await.unwrap().secret);
     let code = auth::totp_code(&secret, cx.now).unwrap();
     w.auth.confirm_totp(cx, pb::ConfirmTotpRequest { code }).await.unwrap();
 
@@ -130,7 +130,7 @@ async fn the_first_proof_of_an_address_takes_the_account_whole() {
 
     // A factor that was set up behind a proven address stays through a reset.
     let cx = w.signed_in(&w.login("owner@b.kr", NEW).await.unwrap()).await;
-    let secret = crate::factor::bytes(&w.auth.enroll_totp(cx.clone(), pb::EnrollTotpRequest {}).await.unwrap().secret);
+    let secret = crate::factor::bytes(&w.enroll(&cx, NEW).await.unwrap().secret);
     let code = auth::totp_code(&secret, cx.now).unwrap();
     w.auth.confirm_totp(cx, pb::ConfirmTotpRequest { code }).await.unwrap();
     ask(&w, "owner@b.kr").await;
@@ -191,76 +191,10 @@ async fn mails_are_written_in_the_person_s_language() {
 }
 
 #[tokio::test]
-async fn a_developer_reads_mails_in_a_folder() {
-    use auth::Mailer;
-    let w = World::new().await;
-    w.register("a@b.kr", PASSWORD).await.unwrap();
-    w.post().await;
-    let dir = tempfile::tempdir().unwrap();
-    let folder = auth::Folder::new(dir.path().join("mail"));
-    for letter in w.mails("a@b.kr") {
-        folder.send(&letter).await.unwrap();
-    }
-    let files: Vec<_> = std::fs::read_dir(dir.path().join("mail")).unwrap().map(|f| f.unwrap().path()).collect();
-    assert_eq!(files.len(), 1);
-    assert!(files[0].to_str().unwrap().ends_with("-verify_email.txt"));
-    let text = std::fs::read_to_string(&files[0]).unwrap();
-    assert!(text.starts_with("To: a@b.kr\nSubject: [장터]") && text.contains("\njtv_"), "{text}");
-}
-
-/// As much of RFC 5321 as one mail needs.
-#[tokio::test]
-async fn a_mail_server_gets_the_mail() {
-    use auth::Mailer;
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-    let w = World::new().await;
-    w.register("a@b.kr", PASSWORD).await.unwrap();
-    w.post().await;
-    let letter = w.mails("a@b.kr").remove(0);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("smtp://{}", listener.local_addr().unwrap());
-    let smtp = auth::Smtp::new(&url, "Jangteo <no-reply@jangteo.invalid>").unwrap();
-    let server = async {
-        let (stream, _) = listener.accept().await.unwrap();
-        let (read, mut write) = stream.into_split();
-        write.write_all(b"220 test\r\n").await.unwrap();
-        let (mut lines, mut seen, mut data) = (BufReader::new(read).lines(), Vec::new(), false);
-        while let Ok(Some(line)) = lines.next_line().await {
-            let reply = match line.as_str() {
-                "." => "250 taken\r\n",
-                _ if data => "",
-                "DATA" => "354 go on\r\n",
-                "QUIT" => "221 bye\r\n",
-                _ => "250 ok\r\n",
-            };
-            data = (data || line == "DATA") && line != ".";
-            write.write_all(reply.as_bytes()).await.unwrap();
-            seen.push(line);
-            if seen.last().is_some_and(|l| l == ".") {
-                break;
-            }
-        }
-        seen
-    };
-    let (seen, sent) = tokio::join!(server, smtp.send(&letter));
-    sent.unwrap();
-    for part in ["MAIL FROM:<no-reply@jangteo.invalid>", "RCPT TO:<a@b.kr>"] {
-        assert!(seen.iter().any(|l| l.starts_with(part)), "{part} is missing in {seen:?}");
-    }
-    // Nobody listens any longer.
-    drop(listener);
-    assert_eq!(smtp.send(&letter).await.reason(), "UNAVAILABLE");
-}
-
-#[tokio::test]
 async fn changing_the_password_keeps_this_session_alone() {
     let w = World::new().await;
     let here = w.person("a@b.kr").await;
     let there = w.login("a@b.kr", PASSWORD).await.unwrap();
-    let change = |current: &str, new: &str| pb::ChangePasswordRequest {
-        current_password: current.into(),
-        new_password: new.into(),
-    };
     let cx = w.signed_in(&here).await;
     assert_eq!(w.auth.change_password(cx.clone(), change("wrong-password-9", NEW)).await.reason(), "WRONG_PASSWORD");
     assert_eq!(w.auth.change_password(cx.clone(), change(PASSWORD, "12345678")).await.reason(), "BREACHED_PASSWORD");
@@ -269,4 +203,38 @@ async fn changing_the_password_keeps_this_session_alone() {
     assert_eq!(w.refresh(&there.refresh_token).await.reason(), "SESSION_ENDED");
     assert_eq!(w.login("a@b.kr", PASSWORD).await.reason(), "INVALID_CREDENTIALS");
     w.auth.login(w.anybody(), credentials("a@b.kr", NEW)).await.unwrap();
+}
+
+fn change(current: &str, new: &str) -> pb::ChangePasswordRequest {
+    pb::ChangePasswordRequest { current_password: current.into(), new_password: new.into() }
+}
+
+#[tokio::test]
+async fn a_change_does_not_undo_the_reset_that_came_between() {
+    change_and_reset(&World::new().await).await;
+}
+
+#[tokio::test]
+async fn a_change_does_not_undo_the_reset_that_came_between_on_postgres() {
+    change_and_reset(&World::postgres(|_| {}).await).await;
+}
+
+async fn change_and_reset(w: &World) {
+    let set = w.person("a@b.kr").await;
+    let reset = w.new_password_for(&set.user_id, NEW).await;
+    let cx = w.signed_in(&set).await;
+    let outcome = w.meanwhile(&reset, w.auth.change_password(cx, change(PASSWORD, "yet-another-88"))).await;
+    assert_eq!(outcome.reason(), "WRONG_PASSWORD");
+    w.login("a@b.kr", NEW).await.unwrap();
+}
+
+/// A token is verified before the call; its session may end while the call runs.
+#[tokio::test]
+async fn an_ended_session_changes_no_password() {
+    let w = World::new().await;
+    let set = w.person("a@b.kr").await;
+    let cx = w.signed_in(&set).await;
+    w.auth.logout(cx.clone(), pb::LogoutRequest::default()).await.unwrap();
+    assert_eq!(w.auth.change_password(cx, change(PASSWORD, NEW)).await.reason(), "SESSION_ENDED");
+    w.login("a@b.kr", PASSWORD).await.unwrap();
 }

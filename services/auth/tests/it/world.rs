@@ -11,10 +11,15 @@ use kit::{
     rpc::Verifier,
 };
 use proto::jangteo::auth::v1::{self as pb, auth_service::Api};
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use sea_orm::ConnectionTrait;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+use tokio::sync::Notify;
 
 pub const PASSWORD: &str = "kf83-lq02-xx";
 
@@ -74,18 +79,18 @@ impl World {
         let mut cfg = Config::default();
         configure(&mut cfg);
         let outbox = Arc::new(Outbox::default());
-        let auth = Self::service(&db, &outbox, cfg).await;
+        let auth = Self::service(&db, outbox.clone(), cfg).await;
         World { auth, db, clock: ManualClock::at(from_micros(1_800_000_000_000_000)), outbox, store }
     }
 
     /// Another replica over the same rows.
-    pub async fn service(db: &Db, outbox: &Arc<Outbox>, cfg: Config) -> Arc<Auth> {
+    pub async fn service(db: &Db, mailer: Arc<dyn Mailer>, cfg: Config) -> Arc<Auth> {
         let parts = Parts {
             db: db.clone(),
             cache: Cache::new(&CacheConfig::default()).unwrap(),
             keyring: Keyring::from_keys("1", [("1".to_owned(), [1; 32])], [2; 32]).unwrap(),
             page_tokens: PageTokens::new(&[3; 32]),
-            mailer: outbox.clone(),
+            mailer,
             embedded: false,
         };
         Arc::new(Auth::new(parts, cfg).await.unwrap())
@@ -137,6 +142,10 @@ impl World {
         self.login(email, PASSWORD).await.unwrap()
     }
 
+    pub async fn enroll(&self, cx: &Call, password: &str) -> Result<pb::EnrollTotpResponse> {
+        self.auth.enroll_totp(cx.clone(), pb::EnrollTotpRequest { password: password.into() }).await
+    }
+
     pub async fn refresh(&self, refresh_token: &str) -> Result<pb::TokenSet> {
         let req = pb::RefreshRequest { refresh_token: refresh_token.to_owned() };
         self.auth.refresh(self.anybody(), req).await
@@ -157,6 +166,37 @@ impl World {
         self.post().await;
         let letter = self.mails(to).into_iter().rfind(|l| l.kind == kind).expect("a mail");
         letter.body.lines().find(|l| l.starts_with("jtv_") || l.starts_with("jtp_")).expect("a token").to_owned()
+    }
+
+    /// Runs `act` while a transaction that has run `sql` is open, for long enough that `act` decides by what was before
+    /// and writes after it.
+    pub async fn meanwhile<T>(&self, sql: &str, act: impl Future<Output = T>) -> T {
+        let cx = Call::system("auth", "test", self.clock.now());
+        let begun = Notify::new();
+        let transaction = self.db.write(&cx, async |tx| {
+            assert_eq!(tx.execute_unprepared(sql).await.unwrap().rows_affected(), 1);
+            begun.notify_one();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(())
+        });
+        let act = async {
+            begun.notified().await;
+            act.await
+        };
+        let (committed, outcome) = tokio::join!(transaction, act);
+        committed.unwrap();
+        outcome
+    }
+
+    /// What a reset does to a person's password.
+    pub async fn new_password_for(&self, user_id: &str, password: &str) -> String {
+        let email = format!("{}@passwords.kr", &user_id[user_id.len() - 20..]);
+        self.register(&email, password).await.unwrap();
+        let with = self.login(&email, password).await.unwrap().user_id;
+        format!(
+            "UPDATE account SET password_hash = (SELECT password_hash FROM account WHERE user_id = '{with}') \
+             WHERE user_id = '{user_id}'"
+        )
     }
 
     pub async fn history(&self, user_id: &str) -> Vec<Envelope> {

@@ -97,7 +97,8 @@ async fn a_person_made_of_canaries(client: &Client, canaries: &mut Canaries) -> 
     let refreshed = client.post("/v1/auth/refresh", body).send().await.expect(200);
     canaries.keep(&refreshed, &["accessToken", "refreshToken"]);
     let access = refreshed.str("accessToken").to_owned();
-    let totp = client.post("/v1/auth/totp:enroll", json!({})).bearer(&access).send().await.expect(200);
+    let proof = json!({"password": password});
+    let totp = client.post("/v1/auth/totp:enroll", proof).bearer(&access).send().await.expect(200);
     canaries.keep(&totp, &["secret", "otpauthUrl"]);
     eventually(SOON, async || client.get("/v1/users/me").bearer(&access).send().await.status == 200).await;
     let [bio, real_name, phone] = ["bio", "real_name", "phone_number"].map(|f| canaries.value(f).expect("a value"));

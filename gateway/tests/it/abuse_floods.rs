@@ -1,0 +1,284 @@
+//! Many bad clients at once: the others hardly notice, and memory stays bounded. The short form runs
+//! with the other tests; `make abuse` runs the long one, whose clients are a process of their own.
+
+use crate::world::{World, unlimited};
+use gateway::{EdgeConfig, HttpConfig};
+use std::{
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+
+/// Bytes of memory that this process holds.
+pub fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+/// RFC 9113, 4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut out = length[1..].to_vec();
+    out.extend_from_slice(&[kind, flags]);
+    out.extend_from_slice(&stream.to_be_bytes());
+    out.extend_from_slice(payload);
+    out
+}
+
+/// `GET /v1/books/slow` in HPACK, without compression.
+fn head() -> Vec<u8> {
+    let path = b"/v1/books/slow";
+    let mut out = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
+    out.extend_from_slice(path);
+    out.extend_from_slice(&[0x01, 1, b'x']);
+    out
+}
+
+async fn http2(address: std::net::SocketAddr) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
+    socket
+}
+
+/// Writes pieces until the edge has had enough of them; how many it took, and whether it hung up.
+async fn flood(mut socket: TcpStream, pieces: impl Iterator<Item = Vec<u8>>) -> (usize, bool) {
+    let mut taken = 0;
+    let mut answers = vec![0; 64 << 10];
+    for piece in pieces {
+        while let Ok(read) = socket.try_read(&mut answers) {
+            if read == 0 {
+                return (taken, true);
+            }
+        }
+        match timeout(Duration::from_secs(2), socket.write_all(&piece)).await {
+            Ok(Ok(())) => taken += 1,
+            Ok(Err(_)) => return (taken, true),
+            Err(_) => return (taken, false),
+        }
+    }
+    loop {
+        match timeout(Duration::from_secs(1), socket.read(&mut answers)).await {
+            Ok(Ok(0) | Err(_)) => return (taken, true),
+            Ok(Ok(_)) => {}
+            Err(_) => return (taken, false),
+        }
+    }
+}
+
+/// Honest clients: each asks again and again; `stop` gives the time of the slowest in a hundred.
+struct Healthy {
+    stop: Arc<AtomicBool>,
+    clients: JoinSet<Vec<Duration>>,
+}
+
+impl Healthy {
+    fn start(w: &World) -> Healthy {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        for _ in 0..4 {
+            let (http, url, stop) = (w.http.clone(), format!("{}/v1/books/b1", w.url), stop.clone());
+            clients.spawn(async move {
+                let mut times = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let started = Instant::now();
+                    let answer = http.get(&url).send().await.expect("an honest client is answered");
+                    assert_eq!(answer.status(), 200);
+                    answer.bytes().await.expect("the whole answer");
+                    times.push(started.elapsed());
+                    sleep(Duration::from_millis(3)).await;
+                }
+                times
+            });
+        }
+        Healthy { stop, clients }
+    }
+
+    async fn stop(mut self) -> Duration {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        while let Some(times) = self.clients.join_next().await {
+            all.extend(times.expect("no honest client failed"));
+        }
+        all.sort();
+        assert!(all.len() >= 50, "only {} requests were answered", all.len());
+        all[all.len() * 99 / 100]
+    }
+}
+
+/// Runs an attack beside honest clients, and prints what they felt of it.
+async fn under<T>(w: &World, what: &str, attack: impl Future<Output = T>) -> T {
+    let healthy = Healthy::start(w);
+    sleep(Duration::from_millis(700)).await;
+    let base = healthy.stop().await;
+    let before = resident();
+    let healthy = Healthy::start(w);
+    let started = Instant::now();
+    let out = attack.await;
+    sleep(Duration::from_millis(700).saturating_sub(started.elapsed())).await;
+    let during = healthy.stop().await;
+    let grown = resident().saturating_sub(before);
+    let ratio = during.as_secs_f64() / base.as_secs_f64();
+    println!("{what}: p99 {during:.1?} against {base:.1?} ({ratio:.1}x), {} KiB more memory", grown >> 10);
+    // The attackers share the cores with the edge, so only what is out of all proportion fails.
+    assert!(during < (base * 20).max(Duration::from_secs(1)), "{what}: honest clients waited {during:?}");
+    assert!(grown < 64 << 20, "{what}: grew by {grown} bytes");
+    out
+}
+
+async fn slow_world() -> World {
+    let http = HttpConfig { header_timeout_ms: 60_000, ..HttpConfig::default() };
+    World::with(EdgeConfig { http, ..unlimited() }).await
+}
+
+/// Opens so many connections and says a byte of a head now and then on each, until told to end.
+async fn slow_clients(address: std::net::SocketAddr, count: usize, opened: impl FnOnce(), until: impl Future) {
+    let mut sockets = Vec::new();
+    for i in 0..count {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let start: &[u8] = if i % 2 == 0 { b"GET /v1/books/b1 HTTP/1.1\r\nhost: x\r\nx-slow: " } else { PREFACE };
+        socket.write_all(start).await.unwrap();
+        sockets.push(socket);
+    }
+    opened();
+    let drip = async {
+        loop {
+            for (i, socket) in sockets.iter_mut().enumerate() {
+                let byte = if i % 2 == 0 { b'a' } else { 0 };
+                let _ = socket.write_all(&[byte]).await;
+                if i % 100 == 0 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = drip => {}
+        _ = until => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_clients_do_not_slow_the_others() {
+    let w = slow_world().await;
+    let end = sleep(Duration::from_millis(1500));
+    under(&w, "300 slow clients", slow_clients(w.address, 300, || (), end)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resets_and_frames_without_end_are_cut_off() {
+    let w = World::new().await;
+    let address = w.address;
+    let resets = async {
+        let request = |id: u32| {
+            let mut both = frame(HEADERS, 0x5, id, &head());
+            both.extend(frame(RST_STREAM, 0, id, &8u32.to_be_bytes()));
+            both
+        };
+        flood(http2(address).await, (0..20_000u32).map(|i| request(i * 2 + 1))).await
+    };
+    let (taken, closed) = under(&w, "rapid resets", resets).await;
+    println!("rapid resets: hung up after {taken} pieces: {closed}");
+    assert!(closed, "a connection that resets everything is closed");
+    let seen = w.seen.clone();
+    crate::world::eventually("every call that began was cancelled", || {
+        seen.cancelled.load(Ordering::SeqCst) + 10_000 > seen.calls.load(Ordering::SeqCst)
+    })
+    .await;
+
+    let continuation = async {
+        let mut socket = http2(address).await;
+        socket.write_all(&frame(HEADERS, 0, 1, &head())).await.unwrap();
+        // A literal header field that is never indexed: 1 byte of name, 100 of value.
+        let mut field = vec![0x10, 1, b'a', 100];
+        field.extend([b'v'; 100]);
+        flood(socket, (0..20_000).map(|_| frame(CONTINUATION, 0, 1, &field.repeat(10)))).await
+    };
+    let (taken, closed) = under(&w, "continuation frames", continuation).await;
+    assert!(closed && taken < 20_000, "{taken}");
+
+    for (what, kind, payload) in [("pings", PING, vec![0; 8]), ("settings", SETTINGS, vec![0, 3, 0, 0, 0, 9])] {
+        let frames =
+            async { flood(http2(address).await, (0..5_000).map(|_| frame(kind, 0, 0, &payload).repeat(4))).await };
+        under(&w, what, frames).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_without_end_are_cut_off() {
+    let w = World::new().await;
+    let address = w.address;
+    let attack = async {
+        let mut clients = JoinSet::new();
+        for i in 0..50 {
+            clients.spawn(async move {
+                let mut socket = TcpStream::connect(address).await.unwrap();
+                socket.write_all(b"GET /v1/books/b1 HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+                let piece = if i % 2 == 0 { vec![b'a'; 4096] } else { b"x-a: 1\r\n".repeat(512) };
+                flood(socket, (0..1_000).map(|_| piece.clone())).await
+            });
+        }
+        clients.join_all().await
+    };
+    for (taken, closed) in under(&w, "heads without end", attack).await {
+        assert!(closed && taken < 1_000, "took {taken} pieces of 4 KiB");
+    }
+}
+
+/// Also the clients of the long form, in a process of their own: the edge's then holds nothing but
+/// the edge. The first line of the input is the address; the end of the input is the end.
+#[test]
+#[ignore = "the clients of the long form; it starts them itself"]
+fn ten_thousand_slow_clients_process() {
+    let mut address = String::new();
+    std::io::stdin().read_line(&mut address).unwrap();
+    let Ok(address) = address.trim().parse() else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = async { tokio::task::spawn_blocking(|| std::io::stdin().lines().count()).await };
+    runtime.block_on(slow_clients(address, 10_000, || println!("opened"), ended));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a minute; make abuse"]
+async fn ten_thousand_slow_clients_do_not_slow_the_others() {
+    let w = slow_world().await;
+    let attack = async {
+        let mut clients = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["abuse_floods::ten_thousand_slow_clients_process", "--exact", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        clients.stdin.as_mut().unwrap().write_all(format!("{}\n", w.address).as_bytes()).await.unwrap();
+        let mut said = String::new();
+        let mut out = clients.stdout.take().unwrap();
+        while !said.contains("opened") {
+            let mut chunk = [0; 1024];
+            let n = timeout(Duration::from_secs(60), out.read(&mut chunk)).await.expect("they connect").unwrap();
+            assert!(n > 0, "the clients ended: {said}");
+            said.push_str(&String::from_utf8_lossy(&chunk[..n]));
+        }
+        sleep(Duration::from_secs(20)).await;
+        clients
+    };
+    let mut clients = under(&w, "10,000 slow clients", attack).await;
+    drop(clients.stdin.take());
+    clients.wait().await.unwrap();
+}
