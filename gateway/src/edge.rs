@@ -204,20 +204,21 @@ impl Inner {
         if let Some(page) = pages::answer(self, &site, visit, parts) {
             return page;
         }
+        // Boxed, so that a request of JSON doesn't drag the room for all protocols along whenever it moves.
         match negotiate::speech(&parts.headers) {
-            Speech::Grpc => return grpc::answer(self, &site, visit, parts, body, None).await,
-            Speech::Web { text } => return grpc::answer(self, &site, visit, parts, body, Some(text)).await,
+            Speech::Grpc => return Box::pin(grpc::answer(self, &site, visit, parts, body, None)).await,
+            Speech::Web { text } => return Box::pin(grpc::answer(self, &site, visit, parts, body, Some(text))).await,
             Speech::Rest => {}
         }
         if websocket::is_handshake(parts) {
-            let answer = websocket::answer(self, &site, visit, parts).await;
+            let answer = Box::pin(websocket::answer(self, &site, visit, parts)).await;
             return answer.unwrap_or_else(|problem| {
                 visit.record.outcome.set(problem.code() as i32);
                 problem.into_response(site.types())
             });
         }
         if let Some(method) = connect::method(&site, parts) {
-            return connect::answer(self, &site, visit, parts, body, method).await;
+            return Box::pin(connect::answer(self, &site, visit, parts, body, method)).await;
         }
         let answer = match parts.uri.path_and_query() {
             Some(p) if p.as_str().len() > self.config.max_uri_bytes => Err(self.long_uri()),

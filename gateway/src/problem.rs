@@ -66,7 +66,12 @@ impl Problem {
         for any in &mut self.0.status.details {
             let Some(mut bad) = read::<pb::BadRequest>(any, BAD_REQUEST) else { continue };
             for v in &mut bad.field_violations {
-                v.field = binding.json_path(&v.field);
+                let path = binding.json_path(&v.field);
+                // The message of a single violation begins with its field.
+                if let Some(rest) = self.0.status.message.strip_prefix(&format!("{}: ", v.field)) {
+                    self.0.status.message = format!("{path}: {rest}");
+                }
+                v.field = path;
             }
             any.value = bad.encode_to_vec();
         }

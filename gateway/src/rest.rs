@@ -29,7 +29,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Problem> {
     let path = parts.uri.path();
     if parts.method == Method::OPTIONS {
-        return options(edge, site, visit, path).await;
+        return Box::pin(options(edge, site, visit, path)).await;
     }
     let (found, head) = route(site, &parts.method, path);
     let found = found.and_then(|m| {
@@ -70,7 +70,7 @@ pub(crate) async fn answer(
             JsonStream::new(edge, site, binding, visit.record.outcome.clone(), &head_parts.headers, body, deadline);
         let mut response = match mode {
             Some(mode) => stream.respond(mode),
-            None => stream.respond_raw().await.map_err(localized)?,
+            None => Box::pin(stream.respond_raw()).await.map_err(localized)?,
         };
         upstream::copy_metadata(&head_parts.headers, response.headers_mut());
         return Ok(if head { reply::head(response) } else { response });

@@ -14,5 +14,7 @@ pub fn serve(port: u16, upstream: u16, descriptors: &Path) {
         ..StandaloneConfig::default()
     };
     config.edge.max_body_bytes = 8 << 20;
+    // One worker, one connection upstream, as the others.
+    config.peer.connections = 1;
     process::runtime().block_on(standalone(config, std::future::pending())).expect("serve");
 }

@@ -5,8 +5,8 @@ use super::{comments::Comments, described, rules};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-const SIGNED: &str = "^-?[0-9]{1,19}$";
-pub(super) const UNSIGNED: &str = "^[0-9]{1,20}$";
+const SIGNED: &str = "^(0|-?[1-9][0-9]{0,18})$";
+pub(super) const UNSIGNED: &str = "^(0|[1-9][0-9]{0,19})$";
 const DURATION: &str = "^-?[0-9]{1,12}(\\.[0-9]{1,9})?s$";
 const FIELD_MASK: &str = "^([a-z][a-zA-Z0-9]*(\\.[a-z][a-zA-Z0-9]*)*(,[a-z][a-zA-Z0-9]*(\\.[a-z][a-zA-Z0-9]*)*)*)?$";
 const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";

@@ -139,6 +139,7 @@ impl Session {
     /// end by itself, and is then told to come back elsewhere.
     pub async fn run(self, leave: impl Future<Output = ()>) {
         let Session { upgrade, edge, accepted: talk, mut record } = self;
+        record.outcome.set(Code::Cancelled as i32);
         let Ok(upgraded) = upgrade.await else { return };
         let limit = Some(edge.config.max_body_bytes);
         let config = WebSocketConfig::default()
@@ -149,7 +150,6 @@ impl Session {
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let Some(shared) = talk.shared(&edge) else { return };
         metrics::gauge!("websockets_open").increment(1.0);
-        record.outcome.set(Code::Cancelled as i32);
         let (sink, mut stream) = socket.split();
         let sink = Mutex::new(sink);
         let span = record.span.clone();
@@ -477,5 +477,27 @@ impl http_body::Body for Requests {
             Some(Said::End) => None,
             None => Some(Err(Status::cancelled("the client has left"))),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    async fn read(said: Vec<Said>) -> Result<Bytes, Status> {
+        let (mut to, from) = mpsc::channel(said.len());
+        for what in said {
+            to.send(what).await.unwrap();
+        }
+        drop(to);
+        Body::new(Requests { said: from, ended: false }).collect().await.map(|b| b.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn only_an_end_that_was_said_is_one() {
+        let message = || Said::Message(Bytes::from_static(b"m"));
+        assert_eq!(read(vec![message(), Said::End]).await.unwrap(), "m");
+        assert_eq!(read(vec![message()]).await.unwrap_err().code(), tonic::Code::Cancelled);
     }
 }

@@ -140,11 +140,11 @@ async fn whatever_is_too_large_is_refused() {
     assert_eq!(refusal(pay().header("idempotency-key", text(10_000)).body("{}"), 400, 3).await, "INVALID_REQUEST");
     assert_eq!(refusal(w.get("/v1/books/b1").bearer_auth(text(20_000)), 401, 16).await, "TOKEN_INVALID");
     let large = json!({"requestId": text(2 << 20)}).to_string();
-    assert_eq!(refusal(pay().body(large.clone()), 413, 8).await, "BODY_TOO_LARGE");
+    assert_eq!(refusal(pay().body(large), 413, 8).await, "BODY_TOO_LARGE");
     // Neither told its length nor sent in one piece.
     let pieces = futures::stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(vec![b' '; 32 << 10])));
     assert_eq!(refusal(pay().body(reqwest::Body::wrap_stream(pieces)), 413, 8).await, "BODY_TOO_LARGE");
-    assert_eq!(refusal(pay().header("content-encoding", "zip").body(large), 415, 3).await, "UNSUPPORTED_ENCODING");
+    assert_eq!(refusal(pay().header("content-encoding", "zip").body("{}"), 415, 3).await, "UNSUPPORTED_ENCODING");
 }
 
 #[tokio::test]

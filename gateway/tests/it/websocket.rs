@@ -170,20 +170,17 @@ async fn a_stream_that_is_left_is_not_taken_for_whole() {
     assert_eq!(c.json().await["value"], "1");
     assert_eq!(c.closed().await.0, 1000);
     // Before the service has begun to answer, and behind that; with a goodbye and without.
-    let mut cut = 0;
-    for (path, goodbye) in [(SUM, true), (SUM, false), (DOUBLE, true), (DOUBLE, false)] {
+    for (cut, path, goodbye) in [(1, SUM, true), (2, SUM, false), (3, DOUBLE, true), (4, DOUBLE, false)] {
         let mut c = open_at(address, path, "").await;
         c.say("{\"value\":1}").await;
         if path == DOUBLE {
             c.json().await;
         }
-        let calls = cut + 2;
-        eventually("the call arrives", || seen.calls.load(Ordering::SeqCst) == calls).await;
+        eventually("the call arrives", || seen.calls.load(Ordering::SeqCst) == cut + 1).await;
         if goodbye {
             c.socket.close(None).await.unwrap();
         }
         drop(c);
-        cut += 1;
         eventually("it breaks off", || seen.cut.load(Ordering::SeqCst) == cut).await;
     }
     std::fs::remove_file(file).unwrap();

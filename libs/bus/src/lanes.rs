@@ -1,4 +1,4 @@
-//! One lane for each aggregate: in a lane one after the other by version, the lanes side by side.
+//! One lane for each aggregate: one event after the other by version within a lane, and the lanes in parallel.
 
 use std::{
     collections::{HashMap, VecDeque},

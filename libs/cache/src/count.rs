@@ -15,7 +15,7 @@ pub struct Counter {
     name: String,
 }
 
-/// Counts that are set aside. Whoever stores them may keep `id`, to know a batch that comes again.
+/// Counts handed out to be stored. Whoever stores them may keep `id`, to recognise a batch that comes again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drained {
     pub id: String,
@@ -27,7 +27,7 @@ pub(crate) struct Counts {
     open: Mutex<HashMap<String, HashMap<String, i64>>>,
     /// On the way to Redis. A batch keeps its id until Redis has it, so that a lost answer counts nothing twice.
     sending: tokio::sync::Mutex<HashMap<String, Vec<Drained>>>,
-    /// Handed out here while Redis was down, or for want of one.
+    /// Handed out here while Redis was down, or because there is none.
     out: Mutex<HashMap<String, Drained>>,
 }
 
@@ -101,7 +101,7 @@ impl Counter {
         }
     }
 
-    /// What all replicas counted; while Redis is down, or for want of one, what this process did. The same batch
+    /// What all replicas counted; while Redis is down, or where there is none, what this process did. The same batch
     /// again until it is settled: store it, then settle. `None` when there is nothing.
     pub async fn drain(&self) -> Result<Option<Drained>> {
         let s = self.cache.shared();

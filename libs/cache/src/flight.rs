@@ -23,7 +23,7 @@ impl Flights {
         Ticket { map: self.0.clone(), key: key.to_owned(), flight }
     }
 
-    /// Who is on board stays; who comes now starts a new one.
+    /// Whoever is on board stays; whoever comes now starts a new one.
     pub fn detach(&self, key: &str) {
         self.0.lock().expect("no holder panics").remove(key);
     }
@@ -65,7 +65,7 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
-/// The same refusal for each who waited.
+/// The same error for everyone who waited.
 fn copy(e: &Arc<Error>) -> Error {
     let mut c = Error::new(e.code(), e.reason().to_owned(), e.message())
         .with_domain(e.domain().to_owned())

@@ -12,11 +12,20 @@
 //! - An eviction that Redis didn't take is sent again until it does, before Redis is read again.
 //! - No call waits for Redis longer than [`CacheConfig::timeout_ms`]; after a failure none asks for a while.
 //!
-//! Two things are bounded by the time to live alone, because no cache can mend them: a process that dies between its
-//! commit and the eviction, and one that is cut off from Redis while others are not.
+//! Two things are bounded by the time to live alone, because no cache can prevent them: a process that dies between
+//! its commit and the eviction, and one that is cut off from Redis while others are not.
 //!
-//! Beside cached reads: values with a time to live, counts, and rate limits, all of this process alone where there
+//! Besides cached reads: values with a time to live, counts, and rate limits, all local to this process where there
 //! is no Redis.
+//!
+//! # Metrics
+//!
+//! | name | labels | counts |
+//! | --- | --- | --- |
+//! | `cache_requests_total` | `tier` | reads, by the tier that answered |
+//! | `cache_redis_errors_total` | | calls to Redis that failed or timed out |
+//! | `cache_redis_up` | | 1 while Redis and its channel are usable |
+//! | `cache_evictions_pending` | | evictions that Redis has not taken yet |
 
 mod count;
 mod flight;
@@ -47,11 +56,11 @@ use window::Windows;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
-    /// `redis://`, `rediss://` or `redis-sentinel://`: one server, or one with stand-ins. Unset: this process alone.
+    /// `redis://`, `rediss://` or `redis-sentinel://`: one server, or one with standbys. Unset: this process alone.
     pub redis: Option<String>,
-    /// Before every key in Redis.
+    /// The prefix of every key in Redis.
     pub prefix: String,
-    /// Of the L1.
+    /// The size of the L1.
     pub memory_bytes: u64,
     /// Connections to Redis.
     pub pool: usize,
@@ -187,11 +196,11 @@ impl Cache {
         Ok(bytes)
     }
 
-    /// After a commit that wrote `min_version`: what is older is dead, here at once and elsewhere when the message
-    /// arrives. `i64::MAX`: whatever the version; such a key isn't cached at all for a minute.
+    /// After a commit that wrote `min_version`: what is older is no longer served, here at once and elsewhere when
+    /// the message arrives. `i64::MAX`: whatever the version; such a key isn't cached at all for a minute.
     pub fn evict(&self, key: &str, min_version: i64) {
         let (s, key) = (self.shared(), self.key(key));
-        s.memory.bury(&key, min_version, s.redis.is_some().then_some(s.max_ttl));
+        s.memory.entomb(&key, min_version, s.redis.is_some().then_some(s.max_ttl));
         s.flights.detach(&key);
         s.evicted.notify_one();
     }

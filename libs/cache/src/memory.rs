@@ -142,7 +142,7 @@ impl Memory {
     }
 
     /// Sets a tombstone. `send`: Redis must learn of it, unless that takes longer than its values live.
-    pub fn bury(&self, key: &str, min: i64, send: Option<Duration>) {
+    pub fn entomb(&self, key: &str, min: i64, send: Option<Duration>) {
         let until = Instant::now() + TOMB + send.unwrap_or_default();
         {
             let mut tombs = self.tombs.write().expect("no holder panics");
@@ -206,7 +206,7 @@ mod tests {
         let m = Memory::new(1 << 20, true);
         let put = |v: i64| m.put("k", v, Bytes::from(v.to_string()), TTL, Instant::now(), m.epoch());
         assert!(put(4).await);
-        m.bury("k", 5, None);
+        m.entomb("k", 5, None);
         assert_eq!(m.get("k").await, None, "dead at once");
         assert!(!put(4).await, "a slow load can't put it back");
         assert!(put(5).await);
@@ -228,10 +228,10 @@ mod tests {
     #[test]
     fn a_later_eviction_is_sent_too() {
         let m = Memory::new(1 << 20, false);
-        m.bury("k", 5, Some(TTL));
+        m.entomb("k", 5, Some(TTL));
         assert_eq!(m.next(10), ["k"]);
         let min = m.to_send("k").unwrap();
-        m.bury("k", 6, Some(TTL));
+        m.entomb("k", 6, Some(TTL));
         m.sent("k", min);
         assert_eq!(m.to_send("k"), Some(6));
     }

@@ -2,7 +2,7 @@
 //!
 //! Cached values belong to one run of the server: their keys carry its run id, and the scripts that touch them are
 //! called by their hash alone. A server that restarted (perhaps from an old snapshot, without the latest tombstones)
-//! doesn't know the scripts, so it can't answer from what it had; the [`Link`] is then made anew.
+//! doesn't know the scripts, so it can't answer from what it had; a new [`Link`] is made then.
 
 mod channel;
 
@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 /// A cluster is not among them: an old snapshot of one of its nodes would go unnoticed.
 const SCHEMES: [&str; 4] = ["redis", "rediss", "redis-sentinel", "rediss-sentinel"];
 
-/// After a failure nobody asks for so long.
+/// How long nobody asks after a failure.
 const CLOSED: Duration = Duration::from_millis(250);
 
 const FETCH: &str = "local f = redis.call('HMGET', KEYS[1], 'v', 'd') f[3] = redis.call('PTTL', KEYS[1]) return f";
@@ -62,7 +62,7 @@ if not redis.call('SET', KEYS[2], 1, 'NX', 'PX', 600000) then return 0 end
 for i = 1, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1";
 
-/// Sets the counts aside under an id; the same ones again until they are settled.
+/// Hands the counts out under an id; the same ones again until they are settled.
 const DRAIN: &str = "
 if redis.call('EXISTS', KEYS[2]) == 0 then
   if redis.call('EXISTS', KEYS[1]) == 0 then return {} end

@@ -1,11 +1,11 @@
-//! What runs behind the cache: the channel, the sending of evictions, the moving of counts.
+//! The background tasks: keeping the channel up, sending evictions, moving counts.
 
 use crate::{Shared, redis::Redis};
 use futures::{StreamExt, stream};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::task::AbortHandle;
 
-/// An eviction that Redis didn't take is sent again after so long.
+/// The pause before an eviction that Redis didn't take is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
 
 pub(crate) fn start(shared: &Arc<Shared>) -> Vec<AbortHandle> {
@@ -26,7 +26,7 @@ async fn channel(s: Arc<Shared>) {
     let Some(redis) = &s.redis else { return };
     redis
         .listen(&s.memory, |key, min| {
-            s.memory.bury(key, min, None);
+            s.memory.entomb(key, min, None);
             s.flights.detach(key);
             s.evicted.notify_one();
         })

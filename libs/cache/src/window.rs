@@ -73,7 +73,7 @@ impl Windows {
 
     async fn with<R>(&self, key: &str, window: Duration, f: impl FnOnce(&mut Slots, u64, u64) -> R) -> R {
         let ms = (window.as_millis() as u64).max(1);
-        // A key's window is a property of its caller; one that changes starts afresh.
+        // A key's window is a property of its caller; one that changes starts again.
         let key = format!("{ms}:{key}");
         let slots = match self.slots.get(&key).await {
             Some(slots) => slots,

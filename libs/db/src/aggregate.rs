@@ -1,4 +1,4 @@
-//! State as the fold of events: load with snapshots, old events made new on the way.
+//! State as the fold of events: loading with snapshots, and upcasting old events on the way.
 
 use jangteo_core::{Error, Result};
 use proto::jangteo::event::v1::Envelope;
@@ -28,7 +28,7 @@ pub trait Aggregate: Default + Send + Sync {
     const UPCASTERS: &'static [Upcaster] = &[];
     /// What [`Aggregate::save`] writes: any text that changes whenever that, or the fold, does. Its hash keys the snapshots.
     const SCHEMA: &'static str = "";
-    /// A load inside a write that folds so many events leaves a snapshot.
+    /// A load inside a write that folds this many events leaves a snapshot.
     const SNAPSHOT_EVERY: i64 = 100;
     /// `None`: no snapshots.
     fn save(&self) -> Option<Vec<u8>> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct DbConfig {
     /// `sqlite://data/catalog.db?mode=rwc` or `postgres://user:password@host/database`.
     pub url: String,
-    /// PostgreSQL: the schema, made when it is missing. One a service.
+    /// PostgreSQL: the schema, made when it is missing. One for each service.
     pub schema: Option<String>,
     /// PostgreSQL: streaming replicas that serve [`crate::Db::read`].
     pub replicas: Vec<String>,
@@ -61,7 +61,7 @@ impl fmt::Debug for DbConfig {
     }
 }
 
-/// `postgres://host/database`: who logs in there, and with what, is nobody else's business.
+/// `postgres://host/database`: neither the user nor the password belongs in a log.
 fn without_password(url: &str) -> String {
     let url = url.split('?').next().unwrap_or_default();
     match (url.split_once("://"), url.rsplit_once('@')) {

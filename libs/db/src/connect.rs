@@ -1,4 +1,4 @@
-//! Opening the stores, and the handle on them.
+//! Opens the stores, and [`Db`], the handle on them.
 
 use std::{
     path::Path,
@@ -38,7 +38,7 @@ pub(crate) struct Inner {
 }
 
 impl Db {
-    /// Connects. The tables are [`Db::migrate`]'s business.
+    /// Connects. The tables are made by [`Db::migrate`].
     pub async fn open(service: &'static str, cfg: &DbConfig, migrations: &[Migrations]) -> Result<Db> {
         let (writer, reader, replicas) = match cfg.url.split(':').next() {
             Some("sqlite") => open_sqlite(cfg).await?,
@@ -95,14 +95,14 @@ impl Db {
         }
     }
 
-    /// One statement of our own on the writer, again when it loses a race.
+    /// One of the library's own statements on the writer, run again when it loses a race.
     pub(crate) async fn system(&self, stmt: Statement) -> Result<u64> {
         self.again(async || Ok(self.0.writer.execute_raw(stmt.clone()).await?.rows_affected())).await
     }
 
     /// Statements over whole tables, all or none, beside the writes that go on meanwhile. They may take longer than the
-    /// limit for statements. READ COMMITTED waits for the rows that others are writing; under a stricter isolation one of the
-    /// many rows would have been written meanwhile on every attempt.
+    /// limit for statements. READ COMMITTED waits for the rows that others are writing; under a stricter isolation one
+    /// of the many rows would have been written meanwhile on every attempt.
     pub(crate) async fn bulk(&self, stmts: &[Statement]) -> Result<u64> {
         let postgres = self.backend() == DbBackend::Postgres;
         self.again(async || {

@@ -78,7 +78,7 @@ impl Tx {
         };
         let row = self.query_one_raw(sql::statement(backend, insert, values)).await;
         let row = row.map_err(|e| match is_unique_violation(&e) {
-            // Another transaction took the version behind our snapshot's back.
+            // Another transaction took the version, which our snapshot doesn't show.
             true => {
                 self.retry(Retry::Contention);
                 conflict::<E>(aggregate_id).with_source(e)

@@ -66,7 +66,9 @@ pub(crate) async fn close(tx: &Tx, reply: Vec<u8>) -> Result<()> {
 /// In whose name a key is kept.
 fn owner(cx: &Call) -> String {
     match &cx.principal {
-        Principal::Anonymous => cx.fingerprint[..16].iter().fold("anonymous:".to_owned(), |s, b| s + &format!("{b:02x}")),
+        Principal::Anonymous => {
+            cx.fingerprint[..16].iter().fold("anonymous:".to_owned(), |s, b| s + &format!("{b:02x}"))
+        }
         somebody => somebody.key(),
     }
 }

@@ -101,9 +101,9 @@ impl Db {
         Ok(())
     }
 
-    /// Forgets what the consumer has seen, so that a replay from the start builds its projection again. Works while the
-    /// consumer runs: a delivery under way counts as before the reset or as after it. A reader on the embedded bus keeps
-    /// its place until it is started again, and stores it again with its next event; a replay doesn't depend on that.
+    /// Forgets what the consumer has seen, so that a replay from the start builds its projection again. Works while
+    /// the consumer runs: a delivery under way counts as before the reset or as after it. A reader on the embedded bus
+    /// keeps its place until it is started again, and stores it with its next event; a replay doesn't depend on that.
     pub async fn reset_consumer(&self, consumer: &str) -> Result<()> {
         let delete = ["DELETE FROM inbox WHERE consumer = $1", "DELETE FROM consumer_cursor WHERE consumer = $1"];
         self.bulk(&delete.map(|sql| sql::statement(self.backend(), sql, [consumer.into()]))).await?;

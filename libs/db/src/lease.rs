@@ -1,5 +1,5 @@
-//! Who alone may do a thing, and until when. Time is the database's. A lease is a promise about the past only: its
-//! holder may be paused beyond its end, so writes that depend on it are fenced by its epoch.
+//! Leases: which single holder may do something, and until when. Time is the database's. A lease is a promise about
+//! the past only: its holder may be paused beyond its end, so writes that depend on it are fenced by its epoch.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ pub struct Lease {
 }
 
 impl Db {
-    /// Takes the lease if nobody holds it. Also the same owner waits for its end, unless it renews or releases it.
+    /// Takes the lease if nobody holds it. The same owner, too, has to wait for its end, unless it renews or releases
+    /// it.
     pub async fn lease(&self, name: &str, owner: &str, ttl: Duration) -> Result<Option<Lease>> {
         let now = sql::now_micros(self.backend());
         let take = format!(

@@ -1,4 +1,4 @@
-//! The few words in which the stores differ. Statements are written once, with `$1` parameters,
+//! The few places where the SQL of the stores differs. Statements are written once, with `$1` parameters,
 //! which both drivers read.
 
 use jangteo_core::Result;

@@ -1,4 +1,4 @@
-//! The tables of the platform's own, in every service's database.
+//! The platform's own tables, in every service's database.
 
 use crate::{Migration, Migrations};
 

@@ -1,4 +1,4 @@
-//! [`Db::write`]: begin, run, commit; again when the store says that a race was lost.
+//! [`Db::write`]: begin, run, commit; and again when the transaction lost a race.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -22,7 +22,7 @@ pub(crate) enum Retry {
     Stale,
     /// The connection broke before the COMMIT: nothing happened.
     Reconnect,
-    /// The store chose another transaction.
+    /// The store let another transaction win.
     Contention,
     /// The connection broke during the COMMIT. Only the request's key can tell what happened.
     Unknown,
@@ -69,8 +69,8 @@ impl Db {
     ///
     /// - A call with a `request_id` leaves its answer in the same transaction; the same key with the same request
     ///   gets that answer and `f` does not run, with another request it is refused: `REQUEST_ID_REUSED`.
-    ///   Of an anonymous caller another body is another request, which runs: it may be somebody else's.
-    ///   An answer is kept in the clear, so secrets have no place in it.
+    ///   For anonymous callers another body is another request, which runs: the first may be somebody else's.
+    ///   An answer is stored unencrypted, so it must hold no secrets.
     /// - `f` may run again, so it makes no call to anybody else. Whatever it returned or left in `tx` on a lost run is gone.
     /// - An error from `f` leaves nothing behind.
     pub async fn write<T, F, Fut>(&self, cx: &Call, f: F) -> Result<T>
@@ -165,7 +165,7 @@ impl Db {
 }
 
 impl tx::Inner {
-    /// Commits in a task of its own: a caller that goes away must not tear the commit from its hooks.
+    /// Commits in a task of its own: a caller that goes away must not separate the commit from its hooks.
     #[expect(clippy::disallowed_methods, reason = "the task is awaited here and lives no longer than one COMMIT")]
     async fn commit(self) -> Result<(), Failure> {
         let task = tokio::spawn(async move {

@@ -39,18 +39,18 @@ macro_rules! both {
 
 both! {
     writes:
-        two_hundred_identical_calls_have_one_effect, same_key_with_another_request_is_refused, keys_belong_to_a_principal_and_a_method,
+        two_hundred_identical_calls_have_one_effect, same_key_with_another_request_is_refused, keys_belong_to_a_principal_and_a_method, anonymous_keys_belong_to_the_request,
         failing_closure_leaves_nothing, lost_races_run_again, swallowed_failure_is_not_committed, savepoint_may_fail,
         hooks_run_once_after_the_commit, abandoned_write_leaves_nothing, write_futures_are_send, readers_refuse_writes,
         old_answers_are_swept, errors_keep_their_meaning;
     events:
         parallel_emits_are_gap_free_and_arrive_in_order, append_refuses_a_wrong_version, stale_version_gets_another_chance, parallel_decisions_all_win_in_turn,
         events_are_insert_only, envelopes_say_who_when_and_why, snapshots_save_folding_and_are_keyed_by_schema, old_events_are_upcast;
-    outbox: batches_are_ordered_and_partitioned, without_a_relay_nothing_waits, refill_publishes_again;
+    outbox: batches_are_ordered_and_partitioned, without_a_relay_nothing_waits, refill_publishes_again, refill_works_beside_writes_and_a_relay;
     leases: one_holder_at_a_time, epoch_fences_the_former_holder, fence_holds_until_the_commit, renewing_keeps_and_releasing_frees;
     inbox:
         effects_happen_once_and_in_order, failing_effect_is_not_noted, parallel_deliveries_have_one_effect, cursor_moves_with_the_effect,
-        an_aggregate_may_begin_late_but_not_again, reset_starts_again, dead_letters_stand_aside_and_replay_once;
+        an_aggregate_may_begin_late_but_not_again, reset_starts_again, reset_works_beside_deliveries, dead_letters_stand_aside_and_replay_once;
     faults: killed_writer_leaves_whole_writes;
     migrations:
         starters_may_come_together, edited_migration_stops_the_start, failed_migration_leaves_nothing, order_is_kept, newer_schema_is_tolerated;

@@ -59,14 +59,14 @@ pub async fn gateway(config: Config, args: GatewayArgs) -> Result<()> {
         return market(config, &[], "gateway", false).await;
     }
     let telemetry = telemetry::init(&config, "gateway")?;
-    let defaults = StandaloneConfig::default();
+    let (defaults, metrics) = (StandaloneConfig::default(), telemetry.metrics());
     let standalone = StandaloneConfig {
         descriptors: args.descriptors,
         upstreams: args.upstreams.iter().map(|u| upstream(u)).collect::<Result<_>>()?,
         http: config.http,
         edge: config.section_over("edge", &defaults.edge)?,
         peer: config.rpc.peer(),
-        probes: Default::default(),
+        probes: Probes { metrics: Some(Arc::new(move || metrics.render())), ..Probes::default() },
     };
     let served = gateway::standalone(standalone, stop_signal()).await;
     telemetry.flush().await;

@@ -23,8 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A dropped subscription is closed by a task of the client's own, which gets so long to run.
-const CLOSE: Duration = Duration::from_millis(20);
+/// A dropped subscription is closed by a task of the client's own, which gets this long to run.
+const CLOSE: Duration = Duration::from_millis(100);
 
 struct Out {
     position: i64,
@@ -117,7 +117,7 @@ impl Consumer {
         });
     }
 
-    /// An answer that gets lost costs a redelivery, which the inbox knows for a duplicate.
+    /// An answer that gets lost costs a redelivery, which the inbox recognises as a duplicate.
     async fn settle(&mut self, out: Out) {
         let Some(acker) = self.held.remove(&out.position) else { return };
         let kind = match out.end {
@@ -131,7 +131,7 @@ impl Consumer {
     }
 }
 
-/// The consumer's messages for ever: what breaks is opened again.
+/// The consumer's messages, without end: what breaks is opened again.
 fn messages(js: JetStream, spec: Arc<ConsumerSpec>) -> impl Stream<Item = jetstream::Message> {
     stream::unfold((None::<pull::Stream>, 0u32), move |(open, mut failed)| {
         let (js, spec) = (js.clone(), spec.clone());
@@ -175,7 +175,7 @@ async fn open(js: &JetStream, spec: &ConsumerSpec) -> Result<pull::Stream> {
         durable_name: Some(name.clone()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: spec.ack_wait,
-        // Without a limit of the server's: who counts the tries and keeps the dead letters is the application.
+        // No limit on the server: the application counts the tries and keeps the dead letters.
         max_deliver: -1,
         deliver_policy: DeliverPolicy::All,
         filter_subject: filter(spec),
@@ -184,7 +184,7 @@ async fn open(js: &JetStream, spec: &ConsumerSpec) -> Result<pull::Stream> {
     };
     let consumer = match stream.create_consumer(config).await {
         Ok(c) => c,
-        // One whose settings can't be changed into these goes on with its own.
+        // A consumer whose settings can't be changed to these goes on with its old ones.
         Err(e) => match stream.get_consumer(&name).await {
             Ok(c) => {
                 tracing::warn!(consumer = spec.name, error = %e, "consumer keeps its old settings");

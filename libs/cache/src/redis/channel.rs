@@ -13,12 +13,12 @@ use tokio::sync::broadcast::error::RecvError;
 const BEAT: Duration = Duration::from_millis(250);
 const SILENT: Duration = Duration::from_millis(800);
 const CONNECT: Duration = Duration::from_secs(2);
-/// After a break the others get so long to send the evictions that Redis missed, before anything is read from it.
+/// After a break the others get this long to send the evictions that Redis missed, before anything is read from it.
 /// Longer than the pauses between tries to connect.
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Redis {
-    /// Keeps the channel up for ever. `evicted` is told what others evicted: key and version.
+    /// Keeps the channel up, and never returns. `evicted` is told what others evicted: key and version.
     pub async fn listen(&self, memory: &Memory, evicted: impl Fn(&str, i64)) {
         drop(self.pool.connect());
         let mut failed = 0u32;
@@ -40,7 +40,7 @@ impl Redis {
     /// One time that the channel is up; returns why it ended.
     async fn session(&self, memory: &Memory, evicted: &impl Fn(&str, i64), grace: Duration) -> String {
         let mut builder = self.builder.clone();
-        // A connection that broke isn't mended but replaced, so that nothing is missed silently.
+        // A connection that broke is replaced rather than resumed, so that nothing is missed silently.
         builder.set_policy(ReconnectPolicy::new_constant(1, 1)).with_config(|c| c.fail_fast = true);
         let sub = match builder.build_subscriber_client() {
             Ok(sub) => sub,

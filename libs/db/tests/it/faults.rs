@@ -160,6 +160,44 @@ async fn replicas_serve_reads_and_may_be_away_at_the_start() {
     assert_eq!(count(db.primary(), "cup").await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_and_idle_transactions_have_a_limit() {
+    let mut store = Store::postgres();
+    (store.cfg.statement_timeout_ms, store.cfg.idle_transaction_timeout_ms) = (300, 500);
+    let slow = db::Migration { name: "0002_slow", sql: "SELECT pg_sleep(0.7);" };
+    let slow = db::Migrations(Vec::leak(vec![slow]));
+    let db = db::Db::open("shop", &store.cfg, &[CUPS, slow]).await.unwrap();
+    db.migrate().await.expect("migrations have no limit");
+
+    for conn in [db.primary(), db.read()] {
+        let begun = std::time::Instant::now();
+        let e = conn.execute_unprepared("SELECT pg_sleep(30)").await.map_err(db::fail).unwrap_err();
+        assert_eq!((e.code(), e.reason()), (Code::DeadlineExceeded, "STATEMENT_TIMEOUT"));
+        assert!(begun.elapsed().as_secs() < 5);
+    }
+    let e = db.write(&cx(), async |tx| tx.execute_unprepared("SELECT pg_sleep(30)").await.db().map(|_| ())).await;
+    assert_eq!(e.unwrap_err().code(), Code::DeadlineExceeded);
+
+    // A call that was given up leaves nothing running.
+    let dropped = db.primary().execute_unprepared("SELECT pg_sleep(31)");
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(100), dropped).await.is_err());
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    let running = "pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(31)'";
+    assert_eq!(count(db.primary(), running).await, 0);
+
+    let runs = AtomicU32::new(0);
+    db.write(&cx(), async |tx| {
+        put_cup(&tx, "cup_1", "top", 1).await?;
+        if runs.fetch_add(1, Relaxed) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap_err();
+    assert_eq!(count(db.primary(), "cup").await, 0, "the server ended the transaction that did nothing");
+}
+
 /// Under a weaker isolation PostgreSQL reports lost races as a broken UNIQUE.
 #[tokio::test(flavor = "multi_thread")]
 async fn repeatable_read_keeps_versions_and_keys_single() {

@@ -118,6 +118,46 @@ pub async fn reset_starts_again(store: Store) {
     assert_eq!(db.peek("search", &event("a", 1)).await.unwrap(), Some(Applied::Duplicate));
 }
 
+/// A reset is not refused because deliveries go on, and what it leaves is whole: each aggregate goes on where the
+/// inbox says, or begins again.
+pub async fn reset_works_beside_deliveries(store: Store) {
+    let db = store.open().await;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let consumers: Vec<_> = (0..6)
+        .map(|n| {
+            let (db, stop, shop) = (db.clone(), stop.clone(), format!("s{n}"));
+            tokio::spawn(async move {
+                let (mut next, mut resets) = (1, 0);
+                for seq in 1.. {
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                    let e = event(&shop, next);
+                    match db.apply(&cx(), "stock", &e, Some(seq), async |_| Ok(())).await.unwrap() {
+                        Applied::Done => next += 1,
+                        Applied::Gap { expected } => {
+                            assert_eq!(expected, 1, "forgotten in part");
+                            (next, resets) = (1, resets + 1);
+                        }
+                        Applied::Duplicate => panic!("{shop} {next} was not applied before"),
+                    }
+                }
+                resets
+            })
+        })
+        .collect();
+    for _ in 0..15 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        db.reset_consumer("stock").await.unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let resets: Vec<i32> = join_all(consumers).await.into_iter().map(|r| r.unwrap()).collect();
+    assert!(resets.iter().sum::<i32>() > 0, "{resets:?}");
+    db.reset_consumer("stock").await.unwrap();
+    assert_eq!(count(db.primary(), "inbox WHERE consumer = 'stock'").await, 0);
+    assert_eq!(db.cursor("stock", "shop").await.unwrap(), 0);
+}
+
 pub async fn dead_letters_stand_aside_and_replay_once(store: Store) {
     let db = store.open().await;
     let letter = |envelope: Envelope, at| DeadLetter {

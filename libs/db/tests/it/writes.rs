@@ -56,6 +56,27 @@ pub async fn keys_belong_to_a_principal_and_a_method(store: Store) {
     assert_eq!(count(db.primary(), "idempotency").await, 3, "a call without a key leaves no row");
 }
 
+/// Strangers who happen to send one key don't get in each other's way, and a repetition is still found.
+pub async fn anonymous_keys_belong_to_the_request(store: Store) {
+    let db = store.open().await;
+    let anonymous = |key: &str, body| {
+        let mut cx = keyed(key, body);
+        cx.principal = Principal::Anonymous;
+        cx
+    };
+    let first = db.write(&anonymous("k", 1), async |tx| put_and_tell(&tx).await).await.unwrap();
+    let other = db.write(&anonymous("k", 2), async |tx| put_and_tell(&tx).await).await.unwrap();
+    let again = db.write(&anonymous("k", 1), async |tx| put_and_tell(&tx).await).await.unwrap();
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    assert_eq!(count(db.primary(), "cup").await, 2);
+    let owner = format!("anonymous:{}", "01".repeat(16));
+    assert_eq!(
+        count(db.primary(), &format!("idempotency WHERE principal = '{owner}' AND response IS NOT NULL")).await,
+        1
+    );
+}
+
 pub async fn failing_closure_leaves_nothing(store: Store) {
     let db = store.open().await;
     let cx = keyed("k", 1);

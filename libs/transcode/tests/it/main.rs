@@ -1,5 +1,6 @@
 //! Tests of the crate from outside, against descriptors of its own.
 
+mod corpus;
 mod differential;
 mod http;
 mod json;

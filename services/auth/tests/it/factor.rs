@@ -5,6 +5,8 @@ use futures::future::join_all;
 use jangteo_core::Call;
 use proto::jangteo::auth::v1::{self as pb, auth_service::Api};
 
+const NEW: &str = "another-pass-77";
+
 /// RFC 4648 base32.
 pub fn bytes(base32: &str) -> Vec<u8> {
     let (mut out, mut bits, mut n) = (Vec::new(), 0u32, 0);
@@ -195,27 +197,23 @@ async fn confirm_and_enroll(w: &World) {
 }
 
 #[tokio::test]
-async fn a_password_that_was_replaced_neither_prepares_nor_drops_a_factor() {
-    replaced_password(&World::new().await).await;
+async fn a_password_that_was_replaced_drops_no_factor() {
+    let w = World::new().await;
+    let p = protect(&w, "a@b.kr").await;
+    let reset = w.new_password_for(p.cx.user_id().unwrap(), NEW).await;
+    let by_password = pb::DisableTotpRequest { password: PASSWORD.into(), ..Default::default() };
+    let outcome = w.meanwhile(&reset, w.auth.disable_totp(p.cx, by_password)).await;
+    assert_eq!(outcome.reason(), "WRONG_PASSWORD");
+    assert_eq!(w.login("a@b.kr", NEW).await.reason(), "TOTP_REQUIRED");
 }
 
 #[tokio::test]
-async fn a_password_that_was_replaced_neither_prepares_nor_drops_a_factor_on_postgres() {
-    replaced_password(&World::postgres(|_| {}).await).await;
-}
-
-async fn replaced_password(w: &World) {
-    const NEW: &str = "another-pass-77";
-    let p = protect(w, "a@b.kr").await;
-    let reset = w.new_password_for(p.cx.user_id().unwrap(), NEW).await;
-    let by_password = pb::DisableTotpRequest { password: PASSWORD.into(), ..Default::default() };
-    let outcome = w.meanwhile(&reset, w.auth.disable_totp(p.cx.clone(), by_password)).await;
-    assert_eq!(outcome.reason(), "WRONG_PASSWORD");
-    assert_eq!(w.login("a@b.kr", NEW).await.reason(), "TOTP_REQUIRED");
-
-    let set = w.person("b@b.kr").await;
+async fn a_password_that_was_replaced_prepares_no_factor() {
+    let w = World::new().await;
+    let set = w.person("a@b.kr").await;
     let cx = w.signed_in(&set).await;
     let reset = w.new_password_for(&set.user_id, NEW).await;
     assert_eq!(w.meanwhile(&reset, w.enroll(&cx, PASSWORD)).await.reason(), "WRONG_PASSWORD");
-    assert_eq!(w.auth.confirm_totp(cx.clone(), right_now(&[7; 20], &cx)).await.reason(), "TOTP_NOT_ENROLLED");
+    let confirmed = w.auth.confirm_totp(cx.clone(), right_now(&[7; 20], &cx)).await;
+    assert_eq!(confirmed.reason(), "TOTP_NOT_ENROLLED");
 }

@@ -93,7 +93,7 @@ async fn hashes_follow_the_parameters_at_the_next_login() {
 
     let mut cfg = Config::default();
     cfg.argon2.passes = 3;
-    let stronger = World::service(&w.db, &w.outbox, cfg).await;
+    let stronger = World::service(&w.db, w.outbox.clone(), cfg).await;
     stronger.login(w.anybody(), credentials("a@b.kr", PASSWORD)).await.unwrap();
     let after = password_hash(&w, &set.user_id).await;
     assert!(after.starts_with("$argon2id$v=19$m=19456,t=3,p=1$"), "{after}");

@@ -90,10 +90,11 @@ async fn a_request_id_makes_registering_repeatable() {
     for _ in 0..2 {
         w.auth.register(call(1), registration("a@b.kr", PASSWORD)).await.unwrap();
     }
-    let other = w.auth.register(call(2), registration("b@b.kr", PASSWORD)).await;
-    assert_eq!(other.reason(), "REQUEST_ID_REUSED");
+    // Another body under the same key may be somebody else's: of anonymous callers it is a request of its own.
+    w.auth.register(call(2), registration("b@b.kr", PASSWORD)).await.unwrap();
     w.post().await;
     assert_eq!(w.mails("a@b.kr").len(), 1, "no mail to the owner about himself");
+    assert_eq!(w.mails("b@b.kr").len(), 1);
 }
 
 #[tokio::test]
@@ -121,7 +122,7 @@ async fn nothing_personal_and_no_secret_is_readable_at_rest() {
     let set = w.auth.login(w.from("198.51.100.77"), login.clone()).await.unwrap();
     let verify = w.mailed_token("canary-address@example.kr", MailKind::VerifyEmail).await;
     let cx = w.signed_in(&set).await;
-    let enrolment = w.auth.enroll_totp(cx.clone(), pb::EnrollTotpRequest {}).await.unwrap();
+    let enrolment = w.enroll(&cx, "canary-password-1").await.unwrap();
     let secret = crate::factor::bytes(&enrolment.secret);
     let code = auth::totp_code(&secret, cx.now).unwrap();
     let codes = w.auth.confirm_totp(cx, pb::ConfirmTotpRequest { code }).await.unwrap().recovery_codes;

@@ -183,7 +183,8 @@ impl World {
             begun.notified().await;
             act.await
         };
-        let (committed, outcome) = tokio::join!(transaction, act);
+        // Boxed: both are too large for the stack of a test's thread.
+        let (committed, outcome) = tokio::join!(Box::pin(transaction), Box::pin(act));
         committed.unwrap();
         outcome
     }

@@ -7,13 +7,14 @@ use testkit::{Client, Topology, eventually};
 
 use crate::{
     descriptors::methods,
-    world::{SOON, join, market},
+    world::{SOON, join, market, setup},
 };
 
 #[tokio::test]
 async fn the_demo_is_the_same_every_time() {
     for topology in [Topology::Embedded, Topology::OneProcess] {
-        let market = market(topology).await;
+        // The accounts have a published password, so a market on servers takes them only when told to.
+        let market = setup(topology).env("JANGTEO_DEMO_ACCOUNTS", "true").start().await;
         market.command(&["seed"]).await;
         let client = market.client();
         let first = titles(&client).await;
