@@ -153,7 +153,8 @@ async fn slow_world() -> World {
 async fn slow_clients(address: std::net::SocketAddr, count: usize, opened: impl FnOnce(), until: impl Future) {
     let open = |i: usize| async move {
         let mut socket = TcpStream::connect(address).await.unwrap();
-        let start: &[u8] = if i % 2 == 0 { b"GET /v1/books/b1 HTTP/1.1\r\nhost: x\r\nx-slow: " } else { PREFACE };
+        let start: &[u8] =
+            if i.is_multiple_of(2) { b"GET /v1/books/b1 HTTP/1.1\r\nhost: x\r\nx-slow: " } else { PREFACE };
         socket.write_all(start).await.unwrap();
         socket
     };
@@ -162,9 +163,9 @@ async fn slow_clients(address: std::net::SocketAddr, count: usize, opened: impl 
     let drip = async {
         loop {
             for (i, socket) in sockets.iter_mut().enumerate() {
-                let byte = if i % 2 == 0 { b'a' } else { 0 };
+                let byte = if i.is_multiple_of(2) { b'a' } else { 0 };
                 let _ = socket.write_all(&[byte]).await;
-                if i % 100 == 0 {
+                if i.is_multiple_of(100) {
                     sleep(Duration::from_millis(5)).await;
                 }
             }

@@ -19,12 +19,20 @@ pub(crate) struct Job {
     pub run: Arc<dyn Fn(Call) -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
 
-/// How long after a replica died another one takes over.
-const TAKEOVER: Duration = Duration::from_secs(30);
+/// Who works.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    /// Names this process among replicas.
+    pub owner: String,
+    pub clock: Arc<dyn Clock>,
+    /// How long after a replica died another one takes over.
+    pub takeover: Duration,
+}
 
 impl Job {
     /// Runs until `stop`; a run in progress is finished first.
-    pub async fn work(self, service: &'static str, db: Db, owner: String, clock: Arc<dyn Clock>, stop: Stop) {
+    pub async fn work(self, service: &'static str, db: Db, worker: Worker, stop: Stop) {
+        let Worker { owner, clock, takeover } = &worker;
         let mut ticks = tokio::time::interval(self.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let lease = format!("job:{}", self.name);
@@ -34,9 +42,9 @@ impl Job {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            match self.hold(&db, &mut held, &lease, &owner).await {
+            match self.hold(&db, &mut held, &lease, owner, self.period + *takeover).await {
                 Ok(true) => {
-                    let lost = self.keep(&db, held.as_ref());
+                    let lost = self.keep(&db, held.as_ref(), *takeover);
                     tokio::select! {
                         () = self.once(service, clock.as_ref()) => {}
                         () = lost => tracing::warn!(job = self.name, "another replica took the job over"),
@@ -53,8 +61,7 @@ impl Job {
         }
     }
 
-    async fn hold(&self, db: &Db, held: &mut Option<Lease>, name: &str, owner: &str) -> Result<bool> {
-        let ttl = self.period + TAKEOVER;
+    async fn hold(&self, db: &Db, held: &mut Option<Lease>, name: &str, owner: &str, ttl: Duration) -> Result<bool> {
         if let Some(lease) = held
             && db.renew(lease, ttl).await?
         {
@@ -65,11 +72,11 @@ impl Job {
     }
 
     /// Renews the lease while the job runs; resolves when somebody else has it.
-    async fn keep(&self, db: &Db, held: Option<&Lease>) {
+    async fn keep(&self, db: &Db, held: Option<&Lease>, takeover: Duration) {
         let Some(lease) = held else { return };
-        let ttl = self.period + TAKEOVER;
+        let ttl = self.period + takeover;
         loop {
-            tokio::time::sleep(TAKEOVER / 3).await;
+            tokio::time::sleep(takeover / 3).await;
             match db.renew(lease, ttl).await {
                 Ok(true) => {}
                 Ok(false) => return,

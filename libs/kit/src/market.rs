@@ -6,6 +6,7 @@ use crate::{
     feed,
     health::{self, Served},
     inbox::{Inbox, Log, Outbox},
+    jobs::Worker,
     mount::Mounted,
     process::Process,
     telemetry::Telemetry,
@@ -215,6 +216,9 @@ impl Market {
 
     fn work(&self, tasks: &mut Tasks, stop: &Stop) {
         let Some(bus) = &self.bus else { return };
+        // An embedded market has one process: whoever held a lease before is most likely dead.
+        let takeover = Duration::from_secs(if self.process.config.is_embedded() { 3 } else { 30 });
+        let worker = Worker { owner: self.process.owner.clone(), clock: self.process.clock.clone(), takeover };
         for m in &self.mounted {
             for db in &m.dbs {
                 let outbox = Arc::new(Outbox {
@@ -228,8 +232,7 @@ impl Market {
                 tasks.spawn("relay", async move { ended("relay", bus.relay(outbox, stop).await) });
             }
             for job in &m.jobs {
-                let (db, owner, clock) = (m.dbs[0].clone(), self.process.owner.clone(), self.process.clock.clone());
-                tasks.spawn(job.name, job.clone().work(m.name, db, owner, clock, stop.clone()));
+                tasks.spawn(job.name, job.clone().work(m.name, m.dbs[0].clone(), worker.clone(), stop.clone()));
             }
         }
         for (spec, inbox) in self.inboxes() {
