@@ -92,7 +92,9 @@ async fn market(config: Config, services: &[Entry], name: &'static str, demo: bo
         println!("  the API page   http://{address}/docs");
         if demo {
             println!("  demo data      being loaded; the first time takes some seconds");
-            seed::run(&market).await?;
+            if let Err(error) = seed::run(&market).await {
+                tracing::error!(?error, "the demo data is incomplete; the next start with --demo goes on with it");
+            }
             println!("  demo login     {} / {}", seed::EMAIL, seed::PASSWORD);
         }
         std::future::pending::<Result<()>>().await

@@ -280,6 +280,8 @@ fn live_items(f: &Fixture) -> Vec<bus::Envelope> {
 
 async fn a_consumer_goes_on_where_it_stopped(mut f: Fixture) {
     let inbox = MemoryInbox::new(|_| Plan::Slow(Duration::from_millis(1)));
+    // A message that was on its way when the consumer ended comes again after this time.
+    let spec = || ConsumerSpec { ack_wait: Duration::from_secs(2), ..spec() };
     for round in 1..=4 {
         for _ in 0..10 {
             for id in 0..10 {

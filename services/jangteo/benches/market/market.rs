@@ -19,6 +19,8 @@ impl Market {
         command.args(["serve", "all", "--demo", "--data"]).arg(data);
         command.args(["--http", &format!("127.0.0.1:{http}")]).env("JANGTEO_GRPC", format!("127.0.0.1:{grpc}"));
         command.env("JANGTEO_RPC__TRUST_CALLER_HEADER", "true").env("JANGTEO_TELEMETRY__LOG", "warn");
+        // Nobody else reaches it.
+        command.env("JANGTEO_DEMO_ACCOUNTS", "true").env("JANGTEO_AUTH__MAIL__FOLDER", data.join("mail"));
         for limit in ["ANONYMOUS_PER_MINUTE", "SIGNED_IN_PER_MINUTE", "LOGIN_PER_MINUTE", "COSTLY_PER_HOUR"] {
             command.env(format!("JANGTEO_EDGE__LIMITS__{limit}"), "0");
         }
