@@ -1,7 +1,7 @@
 //! What holds whichever bus carries the events.
 
 use crate::memory::{Fixture, MemoryInbox, Plan, dice, spec, time_of, until};
-use bus::{Applied, Delivery, Inbox, Lag, Position, Replay};
+use bus::{Applied, ConsumerSpec, Delivery, Inbox, Lag, Position, Replay};
 use std::{
     sync::{
         Arc, Mutex,
