@@ -132,7 +132,8 @@ fn edge(running: &Running) -> Result<Edge> {
     let (readiness, metrics) = (running.probe.readiness.clone(), running.probe.metrics.clone());
     let probes = Probes {
         ready: Arc::new(move || readiness.borrow().clone()),
-        metrics: Some(Arc::new(move || metrics.render())),
+        // Where operators have a port of their own, the public one does not tell.
+        metrics: if market.config().admin.is_some() { None } else { Some(Arc::new(move || metrics.render())) },
     };
     let backing = Backing { verifier: Some(market.verifier()), cache: market.cache(), clock: market.clock(), probes };
     Ok(Edge::new(config, site, backing))
