@@ -4,7 +4,7 @@ SHELL := /bin/sh
 ENVOY := target/tools/envoy
 BUF := npx --yes @bufbuild/buf@1.75.0
 # nextest runs every test in a process of its own and prints better; plain cargo test does as well.
-TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast; else echo test --no-fail-fast; fi)
+TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast $${CI:+--profile ci}; else echo test --no-fail-fast; fi)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint bench bench-edge proto breaking new prove image abuse fuzz-api api-client

@@ -46,7 +46,8 @@ impl Db {
 
     /// Puts every event behind `after_seq` up for publishing again, for a stream that has to be refilled from the
     /// tables; returns how many were not waiting already. Writes and relays may go on meanwhile: all the rows appear
-    /// at once, so that no relay sees an aggregate with a hole. Consumers skip what they have seen.
+    /// at once. An event that a relay is publishing at that moment may come before its forerunners do again: consumers
+    /// wait for those, and skip what they have seen.
     pub async fn outbox_refill(&self, after_seq: i64) -> Result<u64> {
         let sql = "INSERT INTO outbox (event_id, part, seq) SELECT event_id, part, seq FROM event WHERE seq > $1 \
              ON CONFLICT (event_id) DO NOTHING";

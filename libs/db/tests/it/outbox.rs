@@ -101,7 +101,8 @@ pub async fn refill_works_beside_writes_and_a_relay(store: Store) {
                     let mut at: HashMap<&str, i64> = HashMap::new();
                     for e in &batch {
                         if let Some(before) = at.insert(&e.aggregate_id, e.version) {
-                            assert_eq!(e.version, before + 1, "{} has a hole", e.aggregate_id);
+                            // Not always the next one: what this relay was publishing during a refill is gone by now.
+                            assert!(e.version > before, "{} goes back", e.aggregate_id);
                         }
                     }
                     for (id, version) in at {
