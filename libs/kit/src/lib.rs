@@ -16,7 +16,6 @@ mod process;
 mod secrets;
 mod service;
 pub mod telemetry;
-pub mod testing;
 
 pub use admin::{Probe, Readiness};
 pub use config::Config;
