@@ -2,6 +2,7 @@
 
 use crate::{Error, Principal, Result, Time, User};
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,6 +36,8 @@ pub struct Call {
     pub user_agent: Option<Arc<str>>,
     /// `ko` or `en-US`, from `Accept-Language`.
     pub locale: Option<Arc<str>>,
+    /// The HTTP headers that the method's policy asks for, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
     /// When the call arrived.
     pub now: Time,
 }
@@ -54,6 +57,7 @@ impl Call {
             client_addr: None,
             user_agent: None,
             locale: None,
+            headers: BTreeMap::new(),
             now,
         }
     }

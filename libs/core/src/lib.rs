@@ -9,6 +9,7 @@ mod id;
 mod identity;
 mod money;
 mod page;
+mod violations;
 
 pub use call::{Call, Trace};
 pub use clock::{Clock, ManualClock, SystemClock, Time, from_micros, micros};
@@ -17,3 +18,4 @@ pub use id::{Entity, Id};
 pub use identity::{Principal, User};
 pub use money::{Currency, Money};
 pub use page::{Page, PageTokens};
+pub use violations::Violations;

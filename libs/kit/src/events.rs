@@ -2,8 +2,8 @@
 
 use db::{Applied, Db, Tx};
 use futures::future::BoxFuture;
-use jangteo_core::{Call, Result};
-use proto::jangteo::event::v1::Envelope;
+use jangteo_core::{Call, Result, Time};
+use proto::{Event, jangteo::event::v1::Envelope};
 use std::{
     ops::Deref,
     sync::{Arc, Mutex},
@@ -46,6 +46,32 @@ impl Delivered {
 pub struct Received<E> {
     pub event: E,
     pub(crate) delivered: Delivered,
+}
+
+impl<E: Event> Received<E> {
+    /// As the bus delivers it to `consumer` of `service`: for tests of handlers. `version` counts from 1 in each aggregate.
+    pub fn deliver(service: &str, consumer: &str, event: E, version: i64, now: Time) -> Received<E> {
+        let envelope = Envelope {
+            event_id: format!("{}-{}-{version}", E::NAME, event.aggregate_id()),
+            time: Some(proto::timestamp(now)),
+            r#type: E::full_name(),
+            source: E::SOURCE.to_owned(),
+            aggregate: E::AGGREGATE.to_owned(),
+            aggregate_id: event.aggregate_id().to_owned(),
+            version,
+            payload: event.encode_to_vec(),
+            ..Envelope::default()
+        };
+        let delivered = Delivered {
+            cx: Call::system(service, consumer, now),
+            consumer: consumer.into(),
+            envelope,
+            cursor: None,
+            dead_letter: false,
+            outcome: Arc::default(),
+        };
+        Received { event, delivered }
+    }
 }
 
 impl<E> Received<E> {

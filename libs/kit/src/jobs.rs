@@ -36,15 +36,15 @@ impl Job {
         let mut ticks = tokio::time::interval(self.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let lease = format!("job:{}", self.name);
-        let mut held: Option<Lease> = None;
+        let mut held: Option<(Lease, Instant)> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            match self.hold(&db, &mut held, &lease, owner, self.period + *takeover).await {
+            match self.hold(&db, &mut held, &lease, owner, *takeover).await {
                 Ok(true) => {
-                    let lost = self.keep(&db, held.as_ref(), *takeover);
+                    let lost = self.keep(&db, held.as_ref().map(|(lease, _)| lease), *takeover);
                     tokio::select! {
                         () = self.once(service, clock.as_ref()) => {}
                         () = lost => tracing::warn!(job = self.name, "another replica took the job over"),
@@ -54,20 +54,34 @@ impl Job {
                 Err(error) => tracing::warn!(job = self.name, error = ?error, "taking a job's lease failed"),
             }
         }
-        if let Some(lease) = held
+        if let Some((lease, _)) = held
             && let Err(error) = db.release(&lease).await
         {
             tracing::warn!(job = self.name, error = ?error, "releasing a job's lease failed");
         }
     }
 
-    async fn hold(&self, db: &Db, held: &mut Option<Lease>, name: &str, owner: &str, ttl: Duration) -> Result<bool> {
-        if let Some(lease) = held
-            && db.renew(lease, ttl).await?
-        {
-            return Ok(true);
+    /// Whether this replica has the lease. Renewing it is a committed write, and an idle market would do little else: a
+    /// lease that has most of its time left is believed.
+    async fn hold(
+        &self,
+        db: &Db,
+        held: &mut Option<(Lease, Instant)>,
+        name: &str,
+        owner: &str,
+        takeover: Duration,
+    ) -> Result<bool> {
+        let (ttl, asked) = (self.period + takeover, Instant::now());
+        if let Some((lease, renewed)) = held {
+            if renewed.elapsed() < takeover / 3 {
+                return Ok(true);
+            }
+            if db.renew(lease, ttl).await? {
+                *renewed = asked;
+                return Ok(true);
+            }
         }
-        *held = db.lease(name, owner, ttl).await?;
+        *held = db.lease(name, owner, ttl).await?.map(|lease| (lease, asked));
         Ok(held.is_some())
     }
 

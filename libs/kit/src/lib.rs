@@ -12,15 +12,17 @@ mod inbox;
 mod jobs;
 mod market;
 mod mount;
+pub mod patch;
 mod process;
 mod secrets;
 mod service;
 pub mod telemetry;
 
 pub use admin::{Probe, Readiness};
+pub use bus::Stop;
 pub use config::Config;
 pub use events::Received;
-pub use market::{Market, Running};
+pub use market::{Finding, Market, Running};
 pub use mount::Mount;
 pub use service::{Boot, Entry, Service, entry};
 

@@ -14,7 +14,7 @@ use crate::{
 use bus::{Backoff, ConsumerSpec, Embedded, EventBus, JetStream, JetStreamConfig, Lag, Replay, Replayed, Stop};
 use cache::Cache;
 use db::{Db, DeadLetter, Paged};
-use jangteo_core::{Clock, Code, Error, Page, Result};
+use jangteo_core::{Call, Clock, Code, Error, Page, Result};
 use proto::Channel;
 use rpc::{Guarded, Verifier};
 use std::{
@@ -24,6 +24,14 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tonic::service::Routes;
+
+/// What a check of a service found: a line for each thing that is wrong, none when all is well.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    pub service: &'static str,
+    pub check: &'static str,
+    pub wrong: Vec<String>,
+}
 
 /// Services of one process, built and not yet running.
 pub struct Market {
@@ -161,6 +169,19 @@ impl Market {
         Ok(events)
     }
 
+    /// Runs every check of this process's services; what is wrong with their data, by the check that found it.
+    pub async fn verify(&self) -> Result<Vec<Finding>> {
+        let mut found = Vec::new();
+        for m in &self.mounted {
+            for (check, run) in &m.checks {
+                let cx = Call::system(m.name, check, self.process.clock.now());
+                let wrong = run(cx).await.map_err(|e| e.with("service", m.name).with("check", check))?;
+                found.push(Finding { service: m.name, check, wrong });
+            }
+        }
+        Ok(found)
+    }
+
     pub async fn lag(&self, consumer: &str) -> Result<Lag> {
         let (spec, inbox) = self.inbox(consumer)?;
         self.bus()?.lag(&spec, inbox.as_ref()).await
@@ -230,6 +251,9 @@ impl Market {
                 let (bus, stop) = (bus.clone(), stop.clone());
                 tasks.spawn("sweep", sweep(db.clone(), self.process.clock.clone(), stop.clone()));
                 tasks.spawn("relay", async move { ended("relay", bus.relay(outbox, stop).await) });
+            }
+            for (name, run) in &m.loops {
+                tasks.spawn(name, run(stop.clone()));
             }
             for job in &m.jobs {
                 tasks.spawn(job.name, job.clone().work(m.name, m.dbs[0].clone(), worker.clone(), stop.clone()));

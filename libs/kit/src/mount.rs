@@ -5,7 +5,9 @@ use crate::{
     events::{Delivered, Handler, Received},
     jobs::Job,
 };
+use bus::Stop;
 use db::Db;
+use futures::future::BoxFuture;
 use jangteo_core::{Call, Error, Result};
 use proto::Event;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -27,11 +29,24 @@ pub(crate) struct Mounted {
     /// without gaps, and hands on the types it has a handler for.
     pub consumers: BTreeMap<(&'static str, &'static str), BTreeMap<String, Handler>>,
     pub jobs: Vec<Job>,
+    pub loops: Vec<(&'static str, Loop)>,
+    pub checks: Vec<(&'static str, Check)>,
 }
+
+pub(crate) type Loop = Box<dyn Fn(Stop) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(crate) type Check = Box<dyn Fn(Call) -> BoxFuture<'static, Result<Vec<String>>> + Send + Sync>;
 
 impl<S: Service> Mount<S> {
     pub(crate) fn new(service: Arc<S>, dbs: Vec<Db>) -> Self {
-        let mounted = Mounted { name: S::NAME, dbs, routes: Vec::new(), consumers: BTreeMap::new(), jobs: Vec::new() };
+        let mounted = Mounted {
+            name: S::NAME,
+            dbs,
+            routes: Vec::new(),
+            consumers: BTreeMap::new(),
+            jobs: Vec::new(),
+            loops: Vec::new(),
+            checks: Vec::new(),
+        };
         Mount { service, mounted }
     }
 
@@ -74,6 +89,30 @@ impl<S: Service> Mount<S> {
     {
         let service = self.service.clone();
         self.mounted.jobs.push(Job { name, period, run: Arc::new(move |cx| Box::pin(job(service.clone(), cx))) });
+        self
+    }
+
+    /// `m.always("index", Self::index)`: on every replica, from the start until `Stop`; one that returns sooner ends
+    /// the process. For what a replica keeps for itself; what one replica does for all is [`Mount::every`].
+    pub fn always<F, Fut>(&mut self, name: &'static str, run: F) -> &mut Self
+    where
+        F: Fn(Arc<S>, Stop) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let service = self.service.clone();
+        self.mounted.loops.push((name, Box::new(move |stop| Box::pin(run(service.clone(), stop)))));
+        self
+    }
+
+    /// `m.check("ledger", Self::check_ledger)`: what must be true of the stored data, whatever happened before.
+    /// The check gives a line for each thing that is wrong. `jangteo verify` runs them all.
+    pub fn check<F, Fut>(&mut self, name: &'static str, check: F) -> &mut Self
+    where
+        F: Fn(Arc<S>, Call) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<String>>> + Send + 'static,
+    {
+        let service = self.service.clone();
+        self.mounted.checks.push((name, Box::new(move |cx| Box::pin(check(service.clone(), cx)))));
         self
     }
 }

@@ -24,6 +24,8 @@ pub struct Policy {
     pub request_id: RequestId,
     pub rate_class: RateClass,
     pub audit: bool,
+    /// HTTP headers that the method reads, in lower case.
+    pub headers: Vec<String>,
     /// Declared NO_SIDE_EFFECTS or IDEMPOTENT: calling it again does no harm.
     pub repeatable: bool,
     pub streaming: bool,
@@ -80,6 +82,7 @@ pub fn policy(pool: &DescriptorPool, m: &MethodDescriptor) -> Result<Policy, Str
         request_id: RequestId::try_from(number(policy, "request_id")).unwrap_or_default(),
         rate_class: RateClass::try_from(number(policy, "rate_class")).unwrap_or_default(),
         audit: policy.get_field_by_name("audit").and_then(|v| v.as_bool()).unwrap_or(false),
+        headers: strings(policy, "headers"),
         repeatable: options.get_field_by_name("idempotency_level").and_then(|v| v.as_enum_number()).unwrap_or(0) != 0,
         streaming,
         path,

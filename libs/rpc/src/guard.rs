@@ -41,6 +41,8 @@ pub struct Guard {
 pub(crate) struct Method {
     pub path: Arc<str>,
     pub policy: Policy,
+    /// The HTTP headers that it reads, and how they are called in metadata.
+    pub headers: Vec<(String, String)>,
     pub counters: Counters,
 }
 
@@ -48,8 +50,12 @@ impl Guard {
     /// Reads the policies of all methods. Fails on a method without one, naming it.
     pub fn new(verifier: Arc<Verifier>, clock: Arc<dyn Clock>, trust: CallerTrust) -> Result<Arc<Guard>> {
         let policies = proto::policy::policies(proto::pool()).map_err(Error::internal)?;
-        let method =
-            |p: &Policy| Method { path: p.path.as_str().into(), policy: p.clone(), counters: Counters::new(&p.path) };
+        let method = |p: &Policy| Method {
+            path: p.path.as_str().into(),
+            headers: p.headers.iter().map(|h| (h.clone(), format!("{}{h}", names::HTTP_HEADER))).collect(),
+            policy: p.clone(),
+            counters: Counters::new(&p.path),
+        };
         let methods = policies.values().map(|p| (p.path.clone(), Arc::new(method(p)))).collect();
         Ok(Arc::new(Guard { policies, verifier, clock, trust, methods }))
     }
@@ -87,6 +93,7 @@ impl Guard {
             client_addr: text(names::CLIENT_ADDR).map(Into::into),
             user_agent: text(names::USER_AGENT).map(Into::into),
             locale: text(names::LOCALE).map(Into::into),
+            headers: method.headers.iter().filter_map(|(h, key)| Some((h.clone(), text(key)?.to_owned()))).collect(),
             now,
         })
     }

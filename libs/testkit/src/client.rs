@@ -59,7 +59,7 @@ impl Client {
 pub struct Request {
     builder: reqwest::RequestBuilder,
     line: String,
-    body: Option<String>,
+    body: Option<Vec<u8>>,
 }
 
 impl Request {
@@ -92,7 +92,7 @@ impl Request {
     }
 
     /// A body as it is, which need not be JSON.
-    pub fn raw(mut self, body: impl Into<String>) -> Request {
+    pub fn raw(mut self, body: impl Into<Vec<u8>>) -> Request {
         self.body = Some(body.into());
         self
     }
@@ -105,15 +105,60 @@ impl Request {
 
     /// Sends it; an error means that no answer came, as from a process that is being killed.
     pub async fn try_send(self) -> Result<Reply, reqwest::Error> {
-        let mut builder = self.builder;
-        if let Some(body) = &self.body {
-            builder = builder.body(body.clone());
+        let (request, answer) = self.head().await?;
+        Reply::read(request, answer).await
+    }
+
+    /// Opens a stream whose messages come one a line; panics when no answer comes.
+    pub async fn open(self) -> Lines {
+        let line = self.line.clone();
+        let opened = async {
+            let (request, answer) = self.header("accept", "application/x-ndjson").head().await?;
+            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+            if status != 200 {
+                return Ok(Lines { head: Reply::read(request, answer).await?, answer: None, rest: Vec::new() });
+            }
+            let head = Reply { request, status, headers, text: String::new(), json: Value::Null };
+            Ok(Lines { head, answer: Some(answer), rest: Vec::new() })
+        };
+        opened.await.unwrap_or_else(|error: reqwest::Error| panic!("{line}: {error:?}"))
+    }
+
+    /// What was asked, and the answer as far as its headers.
+    async fn head(self) -> Result<(String, reqwest::Response), reqwest::Error> {
+        let body = self.body.unwrap_or_default();
+        // Enough of a body to tell which it was.
+        let request = format!("{} {}", self.line, String::from_utf8_lossy(&body[..body.len().min(4096)]));
+        let builder = if body.is_empty() { self.builder } else { self.builder.body(body) };
+        Ok((request, builder.send().await?))
+    }
+}
+
+/// A stream of JSON messages; those of a refused request are none.
+pub struct Lines {
+    /// Its status and headers; of a refusal, the whole.
+    pub head: Reply,
+    answer: Option<reqwest::Response>,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// The next message; none at the end.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                if let Ok(message) = serde_json::from_slice(&line) {
+                    return Some(message);
+                }
+                continue; // blank, to keep the connection alive
+            }
+            let more = self.answer.as_mut()?.chunk().await;
+            match more.unwrap_or_else(|error| panic!("{:?}: {error:?}", self.head)) {
+                Some(bytes) => self.rest.extend(bytes),
+                None => return None,
+            }
         }
-        let answer = builder.send().await?;
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let text = answer.text().await?;
-        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Reply { request: format!("{} {}", self.line, self.body.unwrap_or_default()), status, headers, text, json })
     }
 }
 
@@ -128,6 +173,13 @@ pub struct Reply {
 }
 
 impl Reply {
+    async fn read(request: String, answer: reqwest::Response) -> Result<Reply, reqwest::Error> {
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = answer.text().await?;
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Reply { request, status, headers, text, json })
+    }
+
     #[track_caller]
     pub fn expect(self, status: u16) -> Reply {
         assert!(self.status == status, "expected {status}\n{self:?}");

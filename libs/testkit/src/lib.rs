@@ -15,7 +15,7 @@ mod market;
 mod process;
 pub mod servers;
 
-pub use client::{Client, Reply, Request};
+pub use client::{Client, Lines, Reply, Request};
 pub use eventually::{Outcome, eventually};
 pub use market::{Market, Setup, Topology};
 pub use process::{Process, free_port};

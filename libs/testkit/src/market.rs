@@ -247,13 +247,17 @@ impl Market {
     /// Runs a command of the program beside the market, in the environment of its first process; gives
     /// what it printed, and panics when it fails.
     pub async fn command(&self, args: &[&str]) -> String {
+        self.try_command(args).await.unwrap_or_else(|printed| panic!("{args:?} failed\n{printed}"))
+    }
+
+    /// The same; what a failed one printed is the error.
+    pub async fn try_command(&self, args: &[&str]) -> Result<String, String> {
         let mut process = self.members[0].process.sibling("command", args.to_vec());
         let earlier = process.log().len();
         process.start();
         let status = process.wait(READY).await;
         let printed = process.log().split_off(earlier);
-        assert!(status.success(), "{args:?}: {status}\n{printed}");
-        printed
+        if status.success() { Ok(printed) } else { Err(format!("{status}\n{printed}")) }
     }
 
     /// The process that runs a service: its own in a mesh, else the one there is.
