@@ -1,13 +1,12 @@
 //! Timed jobs: mails leave, signing keys rotate, what has expired goes. Auth listens to nobody's events.
 
-pub mod mailer;
-
 use crate::{
     Auth,
     api::fresh_token,
-    domain::mail::{self, Facts, Kind, Letter},
+    domain::mail::{self, Facts, Kind},
     store::{self, account::Account, mail::Waiting},
 };
+use ::mail::Letter;
 use chrono::TimeDelta;
 use jangteo_core::{Call, Code, Result};
 use std::sync::Arc;
@@ -97,7 +96,8 @@ impl Auth {
             minutes: ttl.num_minutes(),
         };
         let (subject, body) = mail::text(kind, account.locale(), &facts);
-        let letter = Letter { mail_id: waiting.mail_id.clone(), kind, to: account.email(&key)?, subject, body };
+        let (mail_id, to) = (waiting.mail_id.clone(), account.email(&key)?);
+        let letter = Letter { mail_id, kind: kind.name(), to, subject, body, html: None };
         Ok(mine.then_some(letter))
     }
 

@@ -14,9 +14,7 @@
 //! second factor of whoever registered it go. The administrator named in the configuration gets the role only with the
 //! proof, outside the embedded mode.
 //!
-//! **The mail folder is a developer's mailbox.** Without a mail server, the embedded market writes mails to `mail` under
-//! its data: addresses and live tokens in the clear, readable by the owner of the files alone and deleted after a day. A
-//! market with other people in it needs `auth.mail.smtp`.
+//! Mails leave as `libs/mail` says; a market with other people in it needs `auth.mail.smtp`.
 
 mod api;
 mod domain;
@@ -24,11 +22,7 @@ mod events;
 mod migrations;
 mod store;
 
-pub use domain::{
-    mail::{Kind as MailKind, Letter},
-    totp::code as totp_code,
-};
-pub use events::mailer::{Folder, Mailer, Smtp};
+pub use domain::{mail::Kind as MailKind, totp::code as totp_code};
 
 use api::{hasher::Hasher, keys::Keys};
 use chrono::TimeDelta;
@@ -46,9 +40,10 @@ use kit::{
         crypt::{Keyring, Sealer},
     },
 };
+use mail::{MailConfig, Mailer};
 use proto::jangteo::auth::v1::auth_service;
 use serde::Deserialize;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -73,18 +68,6 @@ pub struct Config {
     pub argon2: Argon2Config,
     pub keys: KeyConfig,
     pub limits: Limits,
-}
-
-/// Without `smtp`, mails are written to `folder`, where a developer reads them and they go after a day; without either,
-/// to `mail` under the embedded market's data.
-#[derive(Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MailConfig {
-    /// `smtps://user:password@host:465`, or `smtp://host:587?tls=required`.
-    pub smtp: Option<String>,
-    pub folder: Option<PathBuf>,
-    /// The sender.
-    pub from: String,
 }
 
 #[derive(Clone, Deserialize)]
@@ -139,12 +122,6 @@ impl Default for Config {
             keys: KeyConfig::default(),
             limits: Limits::default(),
         }
-    }
-}
-
-impl Default for MailConfig {
-    fn default() -> Self {
-        MailConfig { smtp: None, folder: None, from: "Jangteo <no-reply@jangteo.invalid>".to_owned() }
     }
 }
 
@@ -252,7 +229,7 @@ impl Service for Auth {
             cache: cx.cache(),
             keyring: cx.keyring(),
             page_tokens: cx.page_tokens(),
-            mailer: events::mailer::choose(&cx.config().mail, cx.data_dir())?,
+            mailer: mail::choose("auth.mail", &cx.config().mail, cx.data_dir())?,
             embedded: cx.embedded(),
         };
         Self::new(parts, cx.config().clone()).await

@@ -50,16 +50,6 @@ impl Kind {
     }
 }
 
-/// A mail, ready to be sent. Can't be printed: it holds an address and perhaps a token.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Letter {
-    pub mail_id: String,
-    pub kind: Kind,
-    pub to: String,
-    pub subject: String,
-    pub body: String,
-}
-
 /// What the texts need to know.
 pub struct Facts<'a> {
     pub display_name: &'a str,

@@ -151,8 +151,7 @@ async fn dropping_the_factor_needs_a_proof() {
     let again = pb::DisableTotpRequest { password: PASSWORD.into(), ..Default::default() };
     assert_eq!(drop(again).await.reason(), "TOTP_NOT_ENABLED");
     w.post().await;
-    let kinds: Vec<_> = w.mails("a@b.kr").into_iter().map(|l| l.kind).collect();
-    assert_eq!(kinds, [MailKind::VerifyEmail, MailKind::TotpEnabled, MailKind::TotpDisabled]);
+    assert_eq!(w.kinds("a@b.kr"), [MailKind::VerifyEmail, MailKind::TotpEnabled, MailKind::TotpDisabled]);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! The two ways that mails leave: a mail server, and a developer's folder.
 
 use crate::world::{PASSWORD, Reason, World};
-use auth::{Auth, Config, Folder, Mailer, Smtp};
+use auth::{Auth, Config};
 use chrono::TimeDelta;
 use jangteo_core::{Call, Clock, SystemClock, Time};
+use mail::{Folder, Mailer, Smtp};
 use std::{
     fmt::{Debug, Write},
     os::unix::fs::PermissionsExt,
@@ -26,7 +27,7 @@ async fn post(auth: &Arc<Auth>, now: Time) {
 
 fn smtp(listener: &TcpListener) -> Smtp {
     let url = format!("smtp://{}", listener.local_addr().unwrap());
-    Smtp::new(&url, "Jangteo <no-reply@jangteo.invalid>").unwrap()
+    Smtp::new("auth.mail", &url, "Jangteo <no-reply@jangteo.invalid>").unwrap()
 }
 
 /// As much of RFC 5321 as one mail needs. `rcpt` is the reply to RCPT; answers what the client said.

@@ -1,7 +1,7 @@
 //! A market of one service.
 
 use async_trait::async_trait;
-use auth::{Auth, Config, Letter, MailKind, Mailer, Parts};
+use auth::{Auth, Config, MailKind, Parts};
 use chrono::TimeDelta;
 use jangteo_core::{Call, Clock, Error, ManualClock, PageTokens, Principal, Result, from_micros};
 use kit::{
@@ -10,6 +10,7 @@ use kit::{
     db::{Db, DbConfig, Envelope, crypt::Keyring},
     rpc::Verifier,
 };
+use mail::{Letter, Mailer};
 use proto::jangteo::auth::v1::{self as pb, auth_service::Api};
 use sea_orm::ConnectionTrait;
 use std::{
@@ -161,10 +162,15 @@ impl World {
         self.outbox.letters.lock().unwrap().iter().filter(|l| l.to == to).cloned().collect()
     }
 
+    /// The kinds of those mails.
+    pub fn kinds(&self, to: &str) -> Vec<MailKind> {
+        self.mails(to).iter().map(|l| MailKind::from_name(l.kind).expect("a kind")).collect()
+    }
+
     /// The token in the newest mail of a kind.
     pub async fn mailed_token(&self, to: &str, kind: MailKind) -> String {
         self.post().await;
-        let letter = self.mails(to).into_iter().rfind(|l| l.kind == kind).expect("a mail");
+        let letter = self.mails(to).into_iter().rfind(|l| l.kind == kind.name()).expect("a mail");
         letter.body.lines().find(|l| l.starts_with("jtv_") || l.starts_with("jtp_")).expect("a token").to_owned()
     }
 
