@@ -1,7 +1,9 @@
 //! The RPCs: authorise, load, decide, write, reply.
 
+mod images;
 mod likes;
 mod list;
+mod stock;
 
 use crate::{
     Catalog,
@@ -21,6 +23,7 @@ impl Api for Catalog {
         self.tree().await?.get(&req.category_id)?;
         let id = self.shards.new_id::<Product>(shard).to_string();
         let event = listing::created(&id, &seller, &req, cx.now)?;
+        self.check_images(&cx, &seller, &req.image_ids).await?;
         self.claim(&cx).await?;
         crash_point!("catalog.create.before_tx");
         let (id, event) = (&id, &event);
@@ -41,6 +44,7 @@ impl Api for Catalog {
         let counts = self.counts(&req.product_id).await?;
         product.like_count = Some(store::product::small(counts.likes));
         product.view_count = Some(store::product::small(counts.views));
+        product.available = Some(store::product::small(self.available(&req.product_id).await?.units));
         if let Ok(user) = cx.user_id() {
             let db = self.db_of(&req.product_id)?;
             product.liked = Some(store::like::exists(db.primary(), &req.product_id, user).await?);
@@ -57,6 +61,9 @@ impl Api for Catalog {
         let patch = listing::patch(&req)?;
         if let Some(category_id) = &patch.category_id {
             self.tree().await?.get(category_id)?;
+        }
+        if let Some(image_ids) = patch.image_ids.as_deref().filter(|ids| !ids.is_empty()) {
+            self.check_images(&cx, &self.product(&req.product_id).await?.seller_id, image_ids).await?;
         }
         self.change(&cx, &req.product_id, &req.etag, |p| Ok(p.update(&patch))).await
     }
@@ -99,14 +106,11 @@ impl Api for Catalog {
         cx.owns(&self.product(&req.product_id).await?.seller_id)?;
         let (id, delta) = (&req.product_id, req.delta);
         let write = async |tx: kit::db::Tx| {
-            let Some(row) = store::product::add_stock(&tx, id, delta.into(), MAX_STOCK.into()).await? else {
-                return Err(refused(id, delta, store::product::find(&tx, id).await?.state()?.stock));
+            let Some(row) = store::product::stock::add(&tx, id, delta.into(), MAX_STOCK.into()).await? else {
+                return Err(refused(id, delta, store::product::find(&tx, id).await?.available()));
             };
-            let row = row.into_wire()?;
-            let event = wire::ProductStockChanged { product_id: id.clone(), delta, stock: row.stock() };
-            tx.append(id, version(&row) - 1, &[event]).await?;
-            self.evict_after(&tx, &row);
-            Ok(row)
+            self.stock_changed(&tx, &row, delta).await?;
+            row.into_wire()
         };
         self.db_of(id)?.write(&cx, write).await
     }
@@ -147,6 +151,26 @@ impl Api for Catalog {
         self.home.write(&cx, write).await
     }
 
+    async fn get_offers(&self, _cx: Call, req: wire::GetOffersRequest) -> Result<wire::GetOffersResponse> {
+        Ok(wire::GetOffersResponse { offers: self.offers(&req.product_ids).await? })
+    }
+
+    async fn hold_stock(&self, cx: Call, req: wire::HoldStockRequest) -> Result<wire::StockHold> {
+        self.hold(cx, req).await
+    }
+
+    async fn confirm_stock(&self, cx: Call, req: wire::ConfirmStockRequest) -> Result<wire::StockHold> {
+        self.confirm(cx, req).await
+    }
+
+    async fn release_stock(&self, cx: Call, req: wire::ReleaseStockRequest) -> Result<wire::StockHold> {
+        self.release(cx, req).await
+    }
+
+    async fn return_stock(&self, cx: Call, req: wire::ReturnStockRequest) -> Result<()> {
+        self.take_back(cx, req).await
+    }
+
     async fn list_regions(&self, _cx: Call, _req: wire::ListRegionsRequest) -> Result<wire::ListRegionsResponse> {
         Ok(wire::ListRegionsResponse { regions: region::all() })
     }
@@ -174,16 +198,23 @@ impl Catalog {
         self.shards.db_of(&product_id.parse::<ProductId>()?)
     }
 
-    /// The product as everybody sees it; its counts may be old.
+    /// The number of the database that holds a product.
+    pub(crate) fn place(&self, product_id: &str) -> Result<usize> {
+        let shard = self.shards.region(&product_id.parse::<ProductId>()?)?;
+        Ok(usize::from(shard) % self.shards.dbs().len())
+    }
+
+    /// The product as everybody sees it; its counts and what is available of it may be old.
     async fn product(&self, product_id: &str) -> Result<wire::Product> {
         let db = self.db_of(product_id)?;
         let load = async { store::product::find(db.primary(), product_id).await?.into_wire() };
         self.cache.get_or_load(&Self::product_key(product_id), self.ttl, version, load).await
     }
 
-    fn evict_after(&self, tx: &kit::db::Tx, product: &wire::Product) {
-        let (cache, key, version) = (self.cache.clone(), Self::product_key(&product.product_id), version(product));
+    fn evict_after(&self, tx: &kit::db::Tx, row: &store::product::Model) {
+        let (cache, key, version) = (self.cache.clone(), Self::product_key(&row.product_id), row.version);
         tx.after_commit(move || cache.evict(&key, version));
+        self.evict_available_after(tx, row);
     }
 
     /// The tree. Categories are only ever added, so their number is the version.
@@ -209,9 +240,9 @@ impl Catalog {
                 return Err(Error::etag_mismatch(row.etag()));
             }
             let events = decide(&row.state()?)?;
-            let product = store::product::record(&tx, row, &events).await?.into_wire()?;
-            self.evict_after(&tx, &product);
-            Ok(product)
+            let row = store::product::record(&tx, row, &events).await?;
+            self.evict_after(&tx, &row);
+            row.into_wire()
         };
         self.db_of(product_id)?.write(cx, write).await
     }

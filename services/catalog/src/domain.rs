@@ -2,6 +2,7 @@
 //! state, and the row in the store is that state: so the history and the row can't disagree.
 
 pub mod category;
+pub mod hold;
 pub mod listing;
 pub mod region;
 pub mod tags;
@@ -10,8 +11,8 @@ use jangteo_core::{Currency, Entity, Id, Money, Result, faults};
 use proto::{
     google::r#type::Money as WireMoney,
     jangteo::catalog::v1::{
-        Condition, ProductCreated, ProductDeleted, ProductStatus, ProductStatusChanged, ProductStockChanged,
-        ProductUpdated,
+        Condition, ParcelSize, ProductCreated, ProductDeleted, ProductStatus, ProductStatusChanged,
+        ProductStockChanged, ProductUpdated,
     },
 };
 
@@ -35,6 +36,15 @@ faults! {
         WrongStatus { product_id: String, status: &'static str, verb: &'static str } = FailedPrecondition
             "a product that is {status} can't be {verb}",
         OutOfStock { product_id: String, left: i32 } = FailedPrecondition "only {left} of {product_id} are left",
+        NotOnSale { product_id: String, status: &'static str } = FailedPrecondition
+            "{product_id} is {status}, not on sale",
+        StockHeld { product_id: String, held: i64 } = FailedPrecondition "{held} of {product_id} are held for orders",
+        HoldExpired { hold_id: String } = FailedPrecondition "{hold_id} was not confirmed in time; hold the stock again",
+        HoldReleased { hold_id: String } = FailedPrecondition "{hold_id} was given up",
+        HoldConfirmed { hold_id: String } = FailedPrecondition "{hold_id} is sold; return it instead",
+        HoldDiffers { hold_id: String, product_id: String, held: i64 } = FailedPrecondition
+            "{hold_id} has {held} of {product_id}",
+        NotSold { hold_id: String, product_id: String } = FailedPrecondition "{hold_id} has sold nothing of {product_id}",
         StockTooLarge { product_id: String, limit: i32 } = FailedPrecondition
             "a product can't have more than {limit} in stock",
         CategoryExists { category_id: String } = AlreadyExists "there is a category {category_id} already",
@@ -61,7 +71,7 @@ impl Verb {
     }
 }
 
-fn status_name(status: ProductStatus) -> &'static str {
+pub fn status_name(status: ProductStatus) -> &'static str {
     match status {
         ProductStatus::Unspecified => "unknown",
         ProductStatus::OnSale => "on sale",
@@ -84,6 +94,11 @@ pub struct Product {
     pub status: ProductStatus,
     pub stock: i32,
     pub tags: Vec<String>,
+    pub image_ids: Vec<String>,
+    /// One unit's.
+    pub parcel: Option<ParcelSize>,
+    /// An order took the last unit: should it come back, the product is on sale again.
+    pub sold_out: bool,
     pub deleted: bool,
 }
 
@@ -114,6 +129,9 @@ impl Product {
                     status: ProductStatus::OnSale,
                     stock: e.stock,
                     tags: e.tags.clone(),
+                    image_ids: e.image_ids.clone(),
+                    parcel: e.parcel,
+                    sold_out: false,
                     deleted: false,
                 }
             }
@@ -124,8 +142,10 @@ impl Product {
                 self.category_id.clone_from(&e.category_id);
                 self.condition = e.condition();
                 self.tags.clone_from(&e.tags);
+                self.image_ids.clone_from(&e.image_ids);
+                self.parcel = e.parcel;
             }
-            Event::StatusChanged(e) => self.status = e.to(),
+            Event::StatusChanged(e) => (self.status, self.sold_out) = (e.to(), e.sold_out),
             Event::StockChanged(e) => self.stock = e.stock,
             Event::Deleted(_) => self.deleted = true,
         }
@@ -146,8 +166,23 @@ impl Product {
         if verb == Verb::Reserve && self.stock == 0 {
             return Err(Fault::OutOfStock { product_id: self.product_id.clone(), left: 0 }.into());
         }
+        Ok(vec![self.becomes(to, false)])
+    }
+
+    /// An order took units: with the last one the product is gone.
+    pub fn after_sale(&self) -> Vec<Event> {
+        let gone = self.stock == 0 && self.status == ProductStatus::OnSale;
+        if gone { vec![self.becomes(ProductStatus::Sold, true)] } else { Vec::new() }
+    }
+
+    /// Units came back: what is gone by a sale is to be had again, what the seller took off sale is not.
+    pub fn after_return(&self) -> Vec<Event> {
+        if self.sold_out { vec![self.becomes(ProductStatus::OnSale, false)] } else { Vec::new() }
+    }
+
+    fn becomes(&self, to: ProductStatus, sold_out: bool) -> Event {
         let product_id = self.product_id.clone();
-        Ok(vec![Event::StatusChanged(ProductStatusChanged { product_id, from: self.status.into(), to: to.into() })])
+        Event::StatusChanged(ProductStatusChanged { product_id, from: self.status.into(), to: to.into(), sold_out })
     }
 
     pub fn delete(&self) -> Vec<Event> {
@@ -188,6 +223,19 @@ mod tests {
                 (got, want) => panic!("{from:?} {verb:?}: {got:?}, not {want:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_sale_of_the_last_unit_is_undone_by_its_return_and_the_seller_s_word_is_not() {
+        let mut p = Product { stock: 0, ..product(OnSale) };
+        p.after_sale().iter().for_each(|e| p.apply(e));
+        assert_eq!((p.status, p.sold_out), (Sold, true));
+        p.after_return().iter().for_each(|e| p.apply(e));
+        assert_eq!((p.status, p.sold_out), (OnSale, false));
+        p.turn(Verb::Sell).unwrap().iter().for_each(|e| p.apply(e));
+        assert!(p.after_return().is_empty());
+        assert!(product(OnSale).after_sale().is_empty(), "one is left");
+        assert!(Product { stock: 0, ..product(Reserved) }.after_sale().is_empty(), "promised by the seller");
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! The timed jobs: views and likes reach the product's row in batches, away from the readers.
+//! The timed jobs: views and likes reach the product's row in batches, away from the readers; holds end.
 
-use crate::{Catalog, domain::ProductId, store};
+use crate::{Catalog, domain::hold::Act, store};
 use jangteo_core::{Call, Result};
+use kit::crash_point;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Products whose likes are summed up in one transaction.
 const FOLD: u64 = 500;
+/// Holds that are looked up at once; each ends in a transaction of its own, so that it never waits for two products
+/// in an order that others don't keep.
+const EXPIRE: u64 = 200;
 
 impl Catalog {
     /// Writes what all replicas counted. The batch's id is the key of the write, so a batch that comes again after a
@@ -15,8 +19,7 @@ impl Catalog {
             for (n, db) in self.shards.dbs().iter().enumerate() {
                 let mut by_count: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
                 for (id, count) in &batch.counts {
-                    let shard = id.parse::<ProductId>().and_then(|id| self.shards.region(&id));
-                    if shard.is_ok_and(|s| usize::from(s) % self.shards.dbs().len() == n) {
+                    if self.place(id).is_ok_and(|at| at == n) {
                         by_count.entry(*count).or_default().push(id);
                     }
                 }
@@ -40,6 +43,24 @@ impl Catalog {
                 }
                 let dirty = &dirty;
                 db.write(&cx, async |tx| store::like::fold(&tx, dirty).await).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what was held and not confirmed in time.
+    pub async fn expire_holds(self: Arc<Self>, cx: Call) -> Result<()> {
+        for db in self.shards.dbs() {
+            loop {
+                let due = store::hold::due(db.primary(), cx.now, EXPIRE).await?;
+                for hold_id in &due {
+                    let lines = store::hold::lines(db.primary(), hold_id).await?;
+                    self.act(&cx, db, Act::Expire, hold_id, &lines, 0).await?;
+                    crash_point!("catalog.expire.after_commit");
+                }
+                if (due.len() as u64) < EXPIRE {
+                    break;
+                }
             }
         }
         Ok(())

@@ -1,12 +1,13 @@
-//! The catalogue: products with their stock, likes, views and history, the category tree, the regions.
+//! The catalogue: products with their stock and what is held of it, likes, views and history, the category tree, the regions.
 //!
 //! Owns: products (in six regional shards; a product's id names its shard), likes, and categories (in the
 //! first database). A product's row is the fold of its events: both are written in one transaction, and the row's
-//! version is the version of its last event.
-//! Calls: nobody. Emits: `ProductCreated`, `ProductUpdated`, `ProductStatusChanged`, `ProductStockChanged`,
+//! version is the version of its last event. Units that are held for orders lie beside it, in the same database.
+//! Calls: media (`CheckMedia`). Emits: `ProductCreated`, `ProductUpdated`, `ProductStatusChanged`, `ProductStockChanged`,
 //! `ProductDeleted`, `CategoryCreated`. Listens to: nothing.
 
 mod api;
+mod checks;
 pub mod domain;
 mod events;
 mod migrations;
@@ -20,7 +21,7 @@ use kit::{
     cache::{Cache, Counter},
     db::{Db, Migrations, Shards},
 };
-use proto::jangteo::catalog::v1::catalog_service;
+use proto::jangteo::{catalog::v1::catalog_service, media::v1::media_service};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use std::time::Duration;
 pub struct Config {
     /// How long a read may be answered from the cache. Changes evict at once; this bounds what a lost message costs.
     pub cache_secs: u64,
-    /// How long a view count may be answered from the cache.
+    /// How long a view count may be answered from the cache, and what a lost message costs of what is available.
     pub counts_secs: u64,
 }
 
@@ -47,15 +48,18 @@ pub struct Catalog {
     /// Views not yet written, by product.
     views: Counter,
     pages: PageTokens,
+    media: media_service::Client,
     ttl: Duration,
     counts_ttl: Duration,
 }
 
 impl Catalog {
-    pub fn new(home: Db, shards: Shards, cache: Cache, pages: PageTokens, config: &Config) -> Self {
+    /// The first of the shards' databases is the home of what has no shard.
+    pub fn new(shards: Shards, cache: Cache, pages: PageTokens, media: media_service::Client, config: &Config) -> Self {
+        let home = shards.dbs()[0].clone();
         let views = cache.counter("views");
         let (ttl, counts_ttl) = (Duration::from_secs(config.cache_secs), Duration::from_secs(config.counts_secs));
-        Catalog { home, shards, cache, views, pages, ttl, counts_ttl }
+        Catalog { home, shards, cache, views, pages, media, ttl, counts_ttl }
     }
 }
 
@@ -66,14 +70,14 @@ impl Service for Catalog {
 
     async fn build(cx: &Boot<Config>) -> Result<Self> {
         let shards = cx.shards(domain::region::COUNT)?;
-        Ok(Catalog::new(cx.db(), shards, cx.cache(), cx.page_tokens(), cx.config()))
+        Ok(Catalog::new(shards, cx.cache(), cx.page_tokens(), cx.peer()?, cx.config()))
     }
 
     fn mount(m: &mut Mount<Self>) {
-        m.grpc(catalog_service::routes).every("flush-views", Duration::from_secs(3), Self::flush_views).every(
-            "fold-likes",
-            Duration::from_secs(1),
-            Self::fold_likes,
-        );
+        m.grpc(catalog_service::routes)
+            .every("flush-views", Duration::from_secs(3), Self::flush_views)
+            .every("fold-likes", Duration::from_secs(1), Self::fold_likes)
+            .every("expire-holds", Duration::from_secs(1), Self::expire_holds)
+            .check("stock", Self::check_stock);
     }
 }

@@ -7,10 +7,9 @@ mod points;
 use crate::{
     Users,
     domain::profile,
-    store::{self, profile::Found},
+    store::{self, Sealed, profile::Found},
 };
 use jangteo_core::{Call, Code, Error, Result};
-use kit::db::crypt::PersonKey;
 use prost::Message;
 use proto::jangteo::{
     auth::v1::{Account, GetAccountRequest},
@@ -41,12 +40,12 @@ impl Api for Users {
             check_etag(etag, &profile.etag)?;
             let changed = patch.apply(&mut profile);
             if changed.is_empty() {
-                return seal(&key, &*profile);
+                return ANSWER.seal(&key, &*profile);
             }
             let region_id = profile.region_id.clone();
             let event = wire::ProfileUpdated { user_id: user.to_owned(), changed, region_id };
             let version = tx.append(user, version(&profile.etag), &[event]).await?;
-            seal(&key, &store::profile::update(&tx, &key, *profile, version).await?)
+            ANSWER.seal(&key, &store::profile::update(&tx, &key, *profile, version).await?)
         };
         let sealed = self.db.write(&cx, write).await?;
         self.open(user, &sealed).await
@@ -65,7 +64,7 @@ impl Api for Users {
     }
 
     async fn get_address(&self, cx: Call, req: wire::GetAddressRequest) -> Result<wire::Address> {
-        self.address(cx, req).await
+        self.address(cx.user_id()?, &req.address_id).await
     }
 
     async fn update_address(&self, cx: Call, req: wire::UpdateAddressRequest) -> Result<wire::Address> {
@@ -91,6 +90,14 @@ impl Api for Users {
     async fn adjust_points(&self, cx: Call, req: wire::AdjustPointsRequest) -> Result<wire::PointsEntry> {
         self.book_points(cx, req).await
     }
+
+    async fn get_address_of(&self, _cx: Call, req: wire::GetAddressOfRequest) -> Result<wire::Address> {
+        self.address(&req.user_id, &req.address_id).await
+    }
+
+    async fn get_contact(&self, cx: Call, req: wire::GetContactRequest) -> Result<wire::Contact> {
+        self.contact(&cx, &req.user_id).await
+    }
 }
 
 /// The etag is the version of the last event.
@@ -103,15 +110,13 @@ fn check_etag(asked: &str, current: &str) -> Result<()> {
 }
 
 /// An answer as it is kept beside its request id: sealed, since it is personal.
-fn seal<M: Message>(key: &PersonKey, answer: &M) -> Result<Vec<u8>> {
-    key.seal("idempotency", "response", &answer.encode_to_vec())
-}
+const ANSWER: Sealed = Sealed("idempotency", "response");
 
 impl Users {
     async fn open<M: Message + Default>(&self, user: &str, sealed: &[u8]) -> Result<M> {
         let key = self.sealer.find(self.db.primary(), user).await?;
         let key = key.ok_or_else(|| Error::not_found("user", user))?;
-        M::decode(key.open("idempotency", "response", sealed)?.as_slice()).map_err(Error::internal)
+        ANSWER.open(&key, sealed)
     }
 
     /// The profile, or what it will be once the event of its account has arrived.
@@ -121,6 +126,12 @@ impl Users {
             Found::Nothing => Ok(profile::first(&self.account(cx, user).await?)),
             Found::Erased => Err(Error::not_found("user", user)),
         }
+    }
+
+    /// How to reach a person: by what they say here, and by the address that they sign in with.
+    async fn contact(&self, cx: &Call, user: &str) -> Result<wire::Contact> {
+        let (profile, account) = (self.profile(cx, user).await?, self.account(cx, user).await?);
+        Ok(profile::contact(profile, account))
     }
 
     async fn account(&self, cx: &Call, user: &str) -> Result<Account> {

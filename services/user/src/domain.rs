@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod consent;
-mod patch;
 pub mod profile;
 
 use jangteo_core::{Entity, faults};

@@ -3,7 +3,7 @@
 use crate::{
     Catalog,
     domain::region,
-    store::{self, product::Query},
+    store::{self, product::query::Query},
 };
 use jangteo_core::{Error, Result};
 use proto::jangteo::catalog::v1 as wire;

@@ -1,23 +1,26 @@
 //! What a seller says about a product: at first, and when it changes.
 
 use super::{Event, Product, tags, won};
-use jangteo_core::{Currency, Error, Result, Time, Violation};
+use jangteo_core::{Currency, Error, Result, Time, Violations};
+use kit::patch::{Wanted, set};
 use proto::{
     google::r#type::Money,
     jangteo::catalog::v1::{
-        Condition, CreateProductRequest, ProductCreated, ProductStockChanged, ProductUpdated, UpdateProductRequest,
+        Condition, CreateProductRequest, ParcelSize, ProductCreated, ProductStockChanged, ProductUpdated,
+        UpdateProductRequest,
     },
 };
 
 /// In won.
 const MAX_PRICE: i64 = 1_000_000_000_000;
 
-const FIELDS: [&str; 7] = ["title", "description", "price", "category_id", "condition", "stock", "tags"];
+const FIELDS: [&str; 9] =
+    ["title", "description", "price", "category_id", "condition", "stock", "tags", "image_ids", "parcel"];
 
 /// The event that a new product begins with.
 pub fn created(id: &str, seller_id: &str, req: &CreateProductRequest, now: Time) -> Result<ProductCreated> {
-    let bad = Violations::default();
-    let title = bad.keep(title(&req.title));
+    let mut bad = Violations::default();
+    let title = bad.keep(one_line(&req.title));
     let price = bad.keep(price(req.price.as_ref()));
     bad.none()?;
     Ok(ProductCreated {
@@ -32,6 +35,8 @@ pub fn created(id: &str, seller_id: &str, req: &CreateProductRequest, now: Time)
         stock: req.stock.unwrap_or(1),
         tags: tags::normalise(&req.tags),
         create_time: Some(proto::timestamp(now)),
+        image_ids: req.image_ids.clone(),
+        parcel: req.parcel,
     })
 }
 
@@ -45,71 +50,54 @@ pub struct Patch {
     pub condition: Option<Condition>,
     pub stock: Option<i32>,
     pub tags: Option<Vec<String>>,
+    pub image_ids: Option<Vec<String>>,
+    pub parcel: Option<Option<ParcelSize>>,
 }
 
-/// Without a mask: the fields that are present. With one: exactly those it names; a named field that is absent is
-/// cleared, which only `description` and `tags` can be.
+/// `description`, `tags`, `image_ids` and `parcel` alone can be cleared.
 pub fn patch(req: &UpdateProductRequest) -> Result<Patch> {
-    let paths = req.update_mask.iter().flat_map(|m| &m.paths).map(String::as_str).collect::<Vec<_>>();
-    let bad = Violations::default();
-    for path in paths.iter().filter(|p| **p != "*" && !FIELDS.contains(p)) {
-        bad.add("update_mask", "UNKNOWN_FIELD", format!("{path} can't be updated; it may name {}", FIELDS.join(", ")));
-    }
-    let masked = !paths.is_empty();
-    let named = |f: &str| paths.contains(&"*") || paths.contains(&f);
-    let wanted = |f: &str, present: bool, clearable: bool| {
-        let wanted = if masked { named(f) } else { present };
-        if wanted && !present && !clearable {
-            bad.add(f, "REQUIRED", "can't be cleared".to_owned());
-        }
-        wanted && (present || clearable)
-    };
-    let want_title = wanted("title", req.title.is_some(), false);
-    let want_description = wanted("description", req.description.is_some(), true);
-    let want_price = wanted("price", req.price.is_some(), false);
-    let want_category = wanted("category_id", req.category_id.is_some(), false);
-    let want_condition = wanted("condition", req.condition.is_some(), false);
-    let want_stock = wanted("stock", req.stock.is_some(), false);
-    let want_tags = wanted("tags", !req.tags.is_empty(), true);
+    let mut wanted = Wanted::new(req.update_mask.as_ref(), &FIELDS);
     let patch = Patch {
-        title: want_title.then(|| bad.keep(title(req.title()))).flatten(),
-        description: want_description.then(|| req.description().trim().to_owned()),
-        price: want_price.then(|| bad.keep(price(req.price.as_ref()))).flatten(),
-        category_id: want_category.then(|| req.category_id().to_owned()),
-        condition: want_condition.then(|| req.condition()),
-        stock: want_stock.then(|| req.stock()),
-        tags: want_tags.then(|| tags::normalise(&req.tags)),
+        title: wanted.read("title", &req.title, |t| one_line(&t)),
+        description: wanted.field("description", &req.description, Some(String::new())).map(|d| d.trim().to_owned()),
+        price: wanted.read("price", &req.price, |m| price(Some(&m))),
+        category_id: wanted.field("category_id", &req.category_id, None),
+        condition: wanted.field("condition", &req.condition, None).map(|_| req.condition()),
+        stock: wanted.field("stock", &req.stock, None),
+        tags: wanted.list("tags", &req.tags).map(|t| tags::normalise(&t)),
+        image_ids: wanted.list("image_ids", &req.image_ids),
+        parcel: wanted.field("parcel", &req.parcel.map(Some), Some(None)),
     };
-    bad.none()?;
+    wanted.done()?;
     Ok(patch)
 }
 
 impl Product {
     /// Nothing when the patch says what is so already.
     pub fn update(&self, patch: &Patch) -> Vec<Event> {
-        let mut changed = Vec::new();
-        fn set<T: Clone + PartialEq>(name: &str, now: &T, to: &Option<T>, changed: &mut Vec<String>) -> T {
-            match to {
-                Some(to) if to != now => {
-                    changed.push(name.to_owned());
-                    to.clone()
-                }
-                _ => now.clone(),
-            }
-        }
-        let updated = ProductUpdated {
-            product_id: self.product_id.clone(),
-            title: set("title", &self.title, &patch.title, &mut changed),
-            description: set("description", &self.description, &patch.description, &mut changed),
-            price: Some(won(set("price", &self.price, &patch.price, &mut changed))),
-            category_id: set("category_id", &self.category_id, &patch.category_id, &mut changed),
-            condition: set("condition", &self.condition, &patch.condition, &mut changed).into(),
-            tags: set("tags", &self.tags, &patch.tags, &mut changed),
-            changed: Vec::new(),
-        };
+        let (mut to, mut changed) = (self.clone(), Vec::new());
+        set("title", &mut to.title, patch.title.clone(), &mut changed);
+        set("description", &mut to.description, patch.description.clone(), &mut changed);
+        set("price", &mut to.price, patch.price, &mut changed);
+        set("category_id", &mut to.category_id, patch.category_id.clone(), &mut changed);
+        set("condition", &mut to.condition, patch.condition, &mut changed);
+        set("tags", &mut to.tags, patch.tags.clone(), &mut changed);
+        set("image_ids", &mut to.image_ids, patch.image_ids.clone(), &mut changed);
+        set("parcel", &mut to.parcel, patch.parcel, &mut changed);
         let mut events = Vec::new();
         if !changed.is_empty() {
-            events.push(Event::Updated(ProductUpdated { changed, ..updated }));
+            events.push(Event::Updated(ProductUpdated {
+                product_id: to.product_id,
+                title: to.title,
+                description: to.description,
+                price: Some(won(to.price)),
+                category_id: to.category_id,
+                condition: to.condition.into(),
+                tags: to.tags,
+                image_ids: to.image_ids,
+                parcel: to.parcel,
+                changed,
+            }));
         }
         if let Some(stock) = patch.stock.filter(|s| *s != self.stock) {
             let product_id = self.product_id.clone();
@@ -119,7 +107,7 @@ impl Product {
     }
 }
 
-fn title(text: &str) -> Result<String> {
+fn one_line(text: &str) -> Result<String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() < 2 || text.chars().any(char::is_control) {
         return Err(Error::invalid("title", "INVALID_TITLE", "must have at least two characters that can be seen"));
@@ -136,23 +124,6 @@ fn price(money: Option<&Money>) -> Result<i64> {
         return Err(Error::invalid("price.units", "OUT_OF_RANGE", format!("must be from 0 to {MAX_PRICE}")));
     }
     Ok(money.minor)
-}
-
-/// Collects the rules that one request breaks, so that they are answered together.
-#[derive(Default)]
-struct Violations(std::cell::RefCell<Vec<Violation>>);
-
-impl Violations {
-    fn add(&self, field: &str, reason: &str, description: String) {
-        self.0.borrow_mut().push(Violation { field: field.to_owned(), reason: reason.to_owned(), description });
-    }
-    fn keep<T>(&self, result: Result<T>) -> Option<T> {
-        result.map_err(|e| self.0.borrow_mut().extend_from_slice(e.field_violations())).ok()
-    }
-    fn none(self) -> Result<()> {
-        let all = self.0.into_inner();
-        if all.is_empty() { Ok(()) } else { Err(Error::violations(all)) }
-    }
 }
 
 #[cfg(test)]
@@ -243,9 +214,11 @@ mod tests {
         fn the_events_of_an_update_make_the_product_that_was_asked_for(
             title in prop::option::of("[a-z]{2,9}"), price in prop::option::of(0..9i64), stock in prop::option::of(0..9i32),
             tags in prop::option::of(prop::collection::vec("[a-z]{1,3}", 0..4)),
+            parcel in prop::option::of(prop::option::of((1..9i32, 1..9i32))),
         ) {
             let before = product();
-            let patch = Patch { title, price, stock, tags, ..Patch::default() };
+            let parcel = parcel.map(|p| p.map(|(weight_grams, sum_cm)| ParcelSize { weight_grams, sum_cm }));
+            let patch = Patch { title, price, stock, tags, parcel, ..Patch::default() };
             let mut after = before.clone();
             before.update(&patch).iter().for_each(|e| after.apply(e));
             let want = Product {
@@ -253,6 +226,7 @@ mod tests {
                 price: patch.price.unwrap_or(before.price),
                 stock: patch.stock.unwrap_or(before.stock),
                 tags: patch.tags.clone().unwrap_or(before.tags),
+                parcel: patch.parcel.unwrap_or(before.parcel),
                 ..after.clone()
             };
             prop_assert_eq!(&after, &want);

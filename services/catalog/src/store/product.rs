@@ -1,13 +1,16 @@
-//! Products: a row is the fold of its product's events.
+//! Products: a row is the fold of its product's events, but for what others count and hold.
 
-use crate::domain::{Event, Product, won};
+pub mod query;
+pub mod stock;
+
+use crate::domain::{Event, Fault, Product, won};
 use jangteo_core::{Error, Result, from_micros, micros};
-use kit::db::{self, Aggregate, Db, DbResult, Envelope, Key, Paged, Tx};
-use proto::jangteo::catalog::v1::{self as wire, Condition, ProductCreated, ProductSort, ProductStatus};
+use kit::db::{Aggregate, DbResult, Envelope, EventSet, Tx};
+use proto::jangteo::catalog::v1::{self as wire, Condition, ParcelSize, ProductCreated, ProductStatus};
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, ExprTrait, QueryFilter, QuerySelect, Select, entity::prelude::*, sea_query::Expr,
+    ActiveValue::Set, ConnectionTrait, ExprTrait, QueryFilter, QuerySelect, entity::prelude::*, sea_query::Expr,
 };
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "product")]
@@ -36,6 +39,17 @@ pub struct Model {
     pub deleted: bool,
     pub create_time: i64,
     pub update_time: i64,
+    /// A JSON list.
+    pub image_ids: String,
+    /// With `sum_cm` one unit's parcel; both 0: not said.
+    pub weight_grams: i64,
+    pub sum_cm: i64,
+    /// An order took the last unit.
+    pub sold_out: bool,
+    /// Goes up with each change of `stock` and `reserved`: the version of what is available.
+    pub stock_changes: i64,
+    /// Units held for orders: the sum of the held rows of `stock_hold`.
+    pub reserved: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -57,9 +71,22 @@ impl Model {
             condition: small(self.condition).try_into().unwrap_or(Condition::Unspecified),
             status: small(self.status).try_into().unwrap_or(ProductStatus::Unspecified),
             stock: small(self.stock),
-            tags: serde_json::from_str(&self.tags).map_err(Error::internal)?,
+            tags: read(&self.tags)?,
+            image_ids: read(&self.image_ids)?,
+            parcel: self.parcel(),
+            sold_out: self.sold_out,
             deleted: self.deleted,
         })
+    }
+
+    /// What is not held for anybody.
+    pub fn available(&self) -> i32 {
+        small(self.stock - self.reserved)
+    }
+
+    fn parcel(&self) -> Option<ParcelSize> {
+        let size = ParcelSize { weight_grams: small(self.weight_grams), sum_cm: small(self.sum_cm) };
+        (size != ParcelSize::default()).then_some(size)
     }
 
     pub fn etag(&self) -> String {
@@ -67,9 +94,12 @@ impl Model {
     }
 
     pub fn into_wire(self) -> Result<wire::Product> {
-        let tags = serde_json::from_str(&self.tags).map_err(Error::internal)?;
         Ok(wire::Product {
             etag: self.etag(),
+            available: Some(self.available()),
+            parcel: self.parcel(),
+            tags: read(&self.tags)?,
+            image_ids: read(&self.image_ids)?,
             product_id: self.product_id,
             title: self.title,
             description: self.description,
@@ -79,13 +109,28 @@ impl Model {
             condition: small(self.condition),
             status: small(self.status),
             stock: Some(small(self.stock)),
-            tags,
             seller_id: self.seller_id,
             like_count: Some(small(self.like_count)),
             view_count: Some(small(self.view_count)),
             liked: None,
             create_time: Some(proto::timestamp(from_micros(self.create_time))),
             update_time: Some(proto::timestamp(from_micros(self.update_time))),
+        })
+    }
+
+    pub fn into_offer(self) -> Result<wire::Offer> {
+        let images: Vec<String> = read(&self.image_ids)?;
+        Ok(wire::Offer {
+            available: Some(self.available()),
+            parcel: self.parcel(),
+            product_id: self.product_id,
+            seller_id: self.seller_id,
+            title: self.title,
+            price: Some(won(self.price)),
+            status: small(self.status),
+            region_id: self.region_id,
+            image_id: images.into_iter().next().unwrap_or_default(),
+            category_id: self.category_id,
         })
     }
 }
@@ -95,14 +140,23 @@ pub fn small(n: i64) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
-fn tags(tags: &[String]) -> Result<String> {
-    serde_json::to_string(tags).map_err(Error::internal)
+fn json(list: &[String]) -> Result<String> {
+    serde_json::to_string(list).map_err(Error::internal)
+}
+
+fn read(json: &str) -> Result<Vec<String>> {
+    serde_json::from_str(json).map_err(Error::internal)
 }
 
 /// A product that is not deleted.
 pub async fn find<C: ConnectionTrait>(conn: &C, product_id: &str) -> Result<Model> {
     let row = Entity::find_by_id(product_id).filter(Column::Deleted.eq(false)).one(conn).await.db()?;
     row.ok_or_else(|| Error::not_found("product", product_id))
+}
+
+/// Those of them that are not deleted, in no order.
+pub async fn find_all<C: ConnectionTrait>(conn: &C, product_ids: &[String]) -> Result<Vec<Model>> {
+    Entity::find().filter(Column::ProductId.is_in(product_ids)).filter(Column::Deleted.eq(false)).all(conn).await.db()
 }
 
 pub async fn views<C: ConnectionTrait>(conn: &C, product_id: &str) -> Result<i64> {
@@ -114,6 +168,7 @@ pub async fn insert(tx: &Tx, event: &ProductCreated) -> Result<Model> {
     let mut p = Product::default();
     p.apply(&Event::Created(event.clone()));
     let now = micros(tx.now());
+    let parcel = p.parcel.unwrap_or_default();
     let row = Model {
         product_id: p.product_id,
         seller_id: p.seller_id,
@@ -125,13 +180,19 @@ pub async fn insert(tx: &Tx, event: &ProductCreated) -> Result<Model> {
         condition: i32::from(p.condition).into(),
         status: i32::from(p.status).into(),
         stock: p.stock.into(),
-        tags: tags(&p.tags)?,
+        tags: json(&p.tags)?,
         like_count: 0,
         view_count: 0,
         version: 1,
         deleted: p.deleted,
         create_time: now,
         update_time: now,
+        image_ids: json(&p.image_ids)?,
+        weight_grams: parcel.weight_grams.into(),
+        sum_cm: parcel.sum_cm.into(),
+        sold_out: p.sold_out,
+        stock_changes: 0,
+        reserved: 0,
     };
     let fresh = ActiveModel::from(row.clone()).reset_all();
     Entity::insert(fresh).exec_without_returning(tx).await.db()?;
@@ -149,6 +210,7 @@ pub async fn record(tx: &Tx, row: Model, events: &[Event]) -> Result<Model> {
         p.apply(event);
         version = append(tx, &row.product_id, version, event).await?;
     }
+    let parcel = p.parcel.unwrap_or_default();
     let row = Model {
         title: p.title,
         description: p.description,
@@ -157,13 +219,18 @@ pub async fn record(tx: &Tx, row: Model, events: &[Event]) -> Result<Model> {
         condition: i32::from(p.condition).into(),
         status: i32::from(p.status).into(),
         stock: p.stock.into(),
-        tags: tags(&p.tags)?,
+        tags: json(&p.tags)?,
+        image_ids: json(&p.image_ids)?,
+        weight_grams: parcel.weight_grams.into(),
+        sum_cm: parcel.sum_cm.into(),
+        sold_out: p.sold_out,
         deleted: p.deleted,
         version,
+        stock_changes: row.stock_changes + 1,
         update_time: micros(tx.now()),
         ..row
     };
-    // Not the counts, which others write, nor what never changes.
+    // Neither the counts nor what is held, which others write, nor what never changes.
     let update = ActiveModel {
         product_id: Set(row.product_id.clone()),
         title: Set(row.title.clone()),
@@ -174,12 +241,30 @@ pub async fn record(tx: &Tx, row: Model, events: &[Event]) -> Result<Model> {
         status: Set(row.status),
         stock: Set(row.stock),
         tags: Set(row.tags.clone()),
+        image_ids: Set(row.image_ids.clone()),
+        weight_grams: Set(row.weight_grams),
+        sum_cm: Set(row.sum_cm),
+        sold_out: Set(row.sold_out),
         deleted: Set(row.deleted),
         version: Set(row.version),
+        stock_changes: Set(row.stock_changes),
         update_time: Set(row.update_time),
         ..Default::default()
     };
-    Entity::update_many().set(update).filter(Column::ProductId.eq(&row.product_id)).exec(tx).await.db()?;
+    // What is held for orders can be neither taken from the stock nor withdrawn.
+    let room = if row.deleted { 0 } else { row.stock };
+    let done = Entity::update_many()
+        .set(update)
+        .filter(Column::ProductId.eq(&row.product_id))
+        .filter(Column::Reserved.lte(room))
+        .exec(tx)
+        .await
+        .db()?;
+    if done.rows_affected == 0 {
+        return Err(
+            Fault::StockHeld { held: stock::reserved(tx, &row.product_id).await?, product_id: row.product_id }.into()
+        );
+    }
     Ok(row)
 }
 
@@ -191,24 +276,6 @@ async fn append(tx: &Tx, id: &str, version: i64, event: &Event) -> Result<i64> {
         Event::StockChanged(e) => tx.append(id, version, std::slice::from_ref(e)).await,
         Event::Deleted(e) => tx.append(id, version, std::slice::from_ref(e)).await,
     }
-}
-
-/// Adds to the stock in one statement, unless it would leave 0 to `max`: then `None`. The row is locked and decided on
-/// at once, so any number of takers may come together. The event is the caller's to append, as the returned version.
-pub async fn add_stock(tx: &Tx, product_id: &str, delta: i64, max: i64) -> Result<Option<Model>> {
-    let sum = || Expr::col(Column::Stock).add(delta);
-    let done = Entity::update_many()
-        .col_expr(Column::Stock, sum())
-        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
-        .col_expr(Column::UpdateTime, Expr::value(micros(tx.now())))
-        .filter(Column::ProductId.eq(product_id))
-        .filter(Column::Deleted.eq(false))
-        .filter(sum().between(0i64, max))
-        .exec(tx)
-        .await
-        .db()?;
-    let row = find(tx, product_id).await?;
-    Ok((done.rows_affected == 1).then_some(row))
 }
 
 /// Product ids by the number of views to add to each.
@@ -226,83 +293,6 @@ pub async fn add_views(tx: &Tx, by_count: &BTreeMap<i64, Vec<&str>>) -> Result<(
     Ok(())
 }
 
-/// What a list shows, and in which order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query {
-    /// Any of these; empty: any at all.
-    pub categories: Vec<String>,
-    pub region_id: String,
-    pub min_price: Option<i64>,
-    pub max_price: Option<i64>,
-    pub conditions: Vec<i32>,
-    pub statuses: Vec<i32>,
-    pub seller_id: String,
-    pub sort: ProductSort,
-}
-
-impl Query {
-    fn select(&self) -> Select<Entity> {
-        let numbers = |ns: &[i32]| ns.iter().map(|n| i64::from(*n)).collect::<Vec<_>>();
-        let mut s = Entity::find().filter(Column::Deleted.eq(false));
-        if !self.categories.is_empty() {
-            s = s.filter(Column::CategoryId.is_in(&self.categories));
-        }
-        if !self.region_id.is_empty() {
-            s = s.filter(Column::RegionId.eq(&self.region_id));
-        }
-        if let Some(min) = self.min_price {
-            s = s.filter(Column::Price.gte(min));
-        }
-        if let Some(max) = self.max_price {
-            s = s.filter(Column::Price.lte(max));
-        }
-        if !self.conditions.is_empty() {
-            s = s.filter(Column::Condition.is_in(numbers(&self.conditions)));
-        }
-        if !self.statuses.is_empty() {
-            s = s.filter(Column::Status.is_in(numbers(&self.statuses)));
-        }
-        if !self.seller_id.is_empty() {
-            s = s.filter(Column::SellerId.eq(&self.seller_id));
-        }
-        s
-    }
-
-    /// The product id makes each order unique; it sorts by time as well.
-    fn keys(&self) -> [Key<Column>; 2] {
-        match self.sort {
-            ProductSort::Unspecified | ProductSort::Newest => {
-                [Key::desc(Column::CreateTime), Key::desc(Column::ProductId)]
-            }
-            ProductSort::PriceAscending => [Key::asc(Column::Price), Key::asc(Column::ProductId)],
-            ProductSort::PriceDescending => [Key::desc(Column::Price), Key::desc(Column::ProductId)],
-            ProductSort::MostLiked => [Key::desc(Column::LikeCount), Key::desc(Column::ProductId)],
-        }
-    }
-
-    fn sort_key(&self, row: &Model) -> i64 {
-        match self.sort {
-            ProductSort::Unspecified | ProductSort::Newest => row.create_time,
-            ProductSort::PriceAscending | ProductSort::PriceDescending => row.price,
-            ProductSort::MostLiked => row.like_count,
-        }
-    }
-
-    pub fn keys_of(&self, row: &Model) -> Vec<String> {
-        vec![self.sort_key(row).to_string(), row.product_id.clone()]
-    }
-
-    pub fn cmp(&self, a: &Model, b: &Model) -> Ordering {
-        let ascending = (self.sort_key(a), &a.product_id).cmp(&(self.sort_key(b), &b.product_id));
-        if self.sort == ProductSort::PriceAscending { ascending } else { ascending.reverse() }
-    }
-
-    /// One database's page.
-    pub async fn page(&self, db: &Db, page: &jangteo_core::Page) -> Result<Paged<Model>> {
-        db::page(db.read(), self.select(), page, &self.keys(), |row| self.keys_of(row)).await
-    }
-}
-
 /// A product can be made again from its events.
 impl Aggregate for Product {
     const AGGREGATE: &'static str = "product";
@@ -315,7 +305,6 @@ impl Aggregate for Product {
 
 /// An event as the history shows it; `None` for a type that this release doesn't know.
 pub fn event(envelope: &Envelope) -> Result<Option<wire::ProductEvent>> {
-    use db::EventSet;
     use wire::product_event::Event as Shown;
     let Some(event) = Event::decode(envelope)? else { return Ok(None) };
     let event = match event {

@@ -5,8 +5,8 @@ use jangteo_core::Code;
 use prost_types::FieldMask;
 use proto::jangteo::catalog::v1::{self as wire, ProductStatus, catalog_service::Api, product_event::Event};
 
-pub async fn a_product_is_listed_as_it_was_described(s: Store) {
-    let w = s.world().await;
+pub async fn a_product_is_listed_as_it_was_described(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     assert_eq!(made.tags, ["자전거", "hybrid"]);
     assert_eq!((made.status(), made.stock(), made.seller_id.as_str()), (ProductStatus::OnSale, 1, SELLER));
@@ -18,8 +18,8 @@ pub async fn a_product_is_listed_as_it_was_described(s: Store) {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-pub async fn the_shard_of_the_region_is_in_the_id(s: Store) {
-    let w = s.over(3).await;
+pub async fn the_shard_of_the_region_is_in_the_id(kind: Kind) {
+    let w = over(kind, 3).await;
     for (n, region) in ["seoul", "gyeonggi", "gangwon", "chungcheong", "jeolla", "gyeongsang"].into_iter().enumerate() {
         let made = w.list_one(|r| r.region_id = region.into()).await;
         assert!(made.product_id.ends_with(&format!("{n:02x}")), "{region}: {}", made.product_id);
@@ -27,8 +27,8 @@ pub async fn the_shard_of_the_region_is_in_the_id(s: Store) {
     }
 }
 
-pub async fn strangers_to_the_tree_and_the_map_are_refused(s: Store) {
-    let w = s.world().await;
+pub async fn strangers_to_the_tree_and_the_map_are_refused(kind: Kind) {
+    let w = world(kind).await;
     let mut req = bicycle();
     req.category_id = "time-machines".into();
     let e = w.catalog.create_product(by(SELLER), req).await.unwrap_err();
@@ -41,15 +41,15 @@ pub async fn strangers_to_the_tree_and_the_map_are_refused(s: Store) {
     assert_eq!(e.code(), Code::Unauthenticated);
 }
 
-pub async fn an_id_of_no_shard_is_not_found(s: Store) {
-    let w = s.over(2).await;
+pub async fn an_id_of_no_shard_is_not_found(kind: Kind) {
+    let w = over(kind, 2).await;
     for id in ["prd_0192f1c2e4b87c3a9d5e6f7081920000", "prd_0192f1c2e4b87c3a9d5e6f70819200ff"] {
         assert_eq!(w.get(id).await.unwrap_err().code(), Code::NotFound, "{id}");
     }
 }
 
-pub async fn a_key_makes_one_product_and_no_other_request_may_use_it(s: Store) {
-    let w = s.over(2).await;
+pub async fn a_key_makes_one_product_and_no_other_request_may_use_it(kind: Kind) {
+    let w = over(kind, 2).await;
     let first = w.catalog.create_product(keyed(by(SELLER), "k1", 1), bicycle()).await.unwrap();
     let again = w.catalog.create_product(keyed(by(SELLER), "k1", 1), bicycle()).await.unwrap();
     assert_eq!(first, again);
@@ -65,8 +65,8 @@ pub async fn a_key_makes_one_product_and_no_other_request_may_use_it(s: Store) {
     assert_eq!(all.products.len(), 2);
 }
 
-pub async fn an_update_without_a_mask_changes_what_is_there(s: Store) {
-    let w = s.world().await;
+pub async fn an_update_without_a_mask_changes_what_is_there(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     let req = wire::UpdateProductRequest { price: won(99_000), stock: Some(3), ..update(&made) };
     let changed = w.catalog.update_product(by(SELLER), req).await.unwrap();
@@ -79,8 +79,8 @@ pub async fn an_update_without_a_mask_changes_what_is_there(s: Store) {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-pub async fn an_update_with_a_mask_changes_what_it_names(s: Store) {
-    let w = s.world().await;
+pub async fn an_update_with_a_mask_changes_what_it_names(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     let req = wire::UpdateProductRequest {
         title: Some("접이식 자전거".into()),
@@ -100,8 +100,8 @@ pub async fn an_update_with_a_mask_changes_what_it_names(s: Store) {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-pub async fn an_old_etag_is_refused_and_nothing_is_written(s: Store) {
-    let w = s.world().await;
+pub async fn an_old_etag_is_refused_and_nothing_is_written(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     let to = |title: &str, etag: &str| wire::UpdateProductRequest {
         title: Some(title.into()),
@@ -117,16 +117,16 @@ pub async fn an_old_etag_is_refused_and_nothing_is_written(s: Store) {
     assert_eq!(w.catalog.sell_product(by(SELLER), sell).await.unwrap_err().code(), Code::Aborted);
 }
 
-pub async fn saying_the_same_again_is_no_change(s: Store) {
-    let w = s.world().await;
+pub async fn saying_the_same_again_is_no_change(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     let req = wire::UpdateProductRequest { title: Some(made.title.clone()), ..update(&made) };
     assert_eq!(w.catalog.update_product(by(SELLER), req).await.unwrap().etag, made.etag);
     assert_eq!(w.history(&made.product_id).await.len(), 1);
 }
 
-pub async fn only_the_owner_and_administrators_change_a_product(s: Store) {
-    let w = s.world().await;
+pub async fn only_the_owner_and_administrators_change_a_product(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     let id = || made.product_id.clone();
     for (cx, code) in [(by(OTHER), Code::PermissionDenied), (anonymous(), Code::Unauthenticated)] {
@@ -159,8 +159,8 @@ pub async fn only_the_owner_and_administrators_change_a_product(s: Store) {
     w.catalog.delete_product(admin, req).await.unwrap();
 }
 
-pub async fn status_goes_by_its_table(s: Store) {
-    let w = s.world().await;
+pub async fn status_goes_by_its_table(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     let id = || made.product_id.clone();
     let reserve = || {
@@ -191,8 +191,8 @@ pub async fn status_goes_by_its_table(s: Store) {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-pub async fn what_is_deleted_is_gone_for_everybody_and_at_once(s: Store) {
-    let w = s.world().await;
+pub async fn what_is_deleted_is_gone_for_everybody_and_at_once(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     w.get(&made.product_id).await.unwrap();
     let req = || wire::DeleteProductRequest { product_id: made.product_id.clone(), ..Default::default() };
@@ -206,8 +206,8 @@ pub async fn what_is_deleted_is_gone_for_everybody_and_at_once(s: Store) {
     assert!(w.catalog.list_products(anonymous(), Default::default()).await.unwrap().products.is_empty());
 }
 
-pub async fn administrators_let_the_tree_grow(s: Store) {
-    let w = s.world().await;
+pub async fn administrators_let_the_tree_grow(kind: Kind) {
+    let w = world(kind).await;
     let admin = || with_roles(OTHER, &["user", "admin"]);
     let names = Some(wire::Names { ko: "전기자전거".into(), en: "E-bikes".into() });
     let req = |id: &str, parent: &str| wire::CreateCategoryRequest {

@@ -22,9 +22,9 @@ async fn all(w: &World, req: wire::ListProductsRequest, mut between: impl AsyncF
 
 const REGIONS: [&str; 6] = ["seoul", "gyeonggi", "gangwon", "chungcheong", "jeolla", "gyeongsang"];
 
-pub async fn every_order_is_whole_and_right_while_others_list_new_products(s: Store) {
+pub async fn every_order_is_whole_and_right_while_others_list_new_products(kind: Kind) {
     for databases in [1, 4] {
-        let w = s.over(databases).await;
+        let w = over(kind, databases).await;
         let mut first = BTreeSet::new();
         for n in 0..40usize {
             // Few prices, so that many rows share one.
@@ -58,8 +58,8 @@ pub async fn every_order_is_whole_and_right_while_others_list_new_products(s: St
     }
 }
 
-pub async fn filters_hold_together(s: Store) {
-    let w = s.over(2).await;
+pub async fn filters_hold_together(kind: Kind) {
+    let w = over(kind, 2).await;
     let wanted = w.list_one(|r| {
         r.price = won(50_000);
         r.region_id = "jeolla".into();
@@ -105,8 +105,8 @@ pub async fn filters_hold_together(s: Store) {
     assert_eq!(fields(&w.catalog.list_products(anonymous(), backwards).await.unwrap_err()), ["max_price"]);
 }
 
-pub async fn a_page_token_is_of_one_filter_and_order(s: Store) {
-    let w = s.world().await;
+pub async fn a_page_token_is_of_one_filter_and_order(kind: Kind) {
+    let w = world(kind).await;
     for _ in 0..3 {
         w.list_one(|_| {}).await;
     }
@@ -118,8 +118,8 @@ pub async fn a_page_token_is_of_one_filter_and_order(s: Store) {
     assert_eq!(w.catalog.list_products(anonymous(), larger).await.unwrap().products.len(), 2);
 }
 
-pub async fn the_history_is_the_events_in_pages(s: Store) {
-    let w = s.world().await;
+pub async fn the_history_is_the_events_in_pages(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     for n in 0..9 {
         let req = wire::UpdateProductRequest { price: won(1000 + n), ..update(&made) };
@@ -145,8 +145,8 @@ pub async fn the_history_is_the_events_in_pages(s: Store) {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-pub async fn regions_are_six(s: Store) {
-    let w = s.world().await;
+pub async fn regions_are_six(kind: Kind) {
+    let w = world(kind).await;
     let regions = w.catalog.list_regions(anonymous(), Default::default()).await.unwrap().regions;
     assert_eq!(regions.iter().map(|r| r.region_id.as_str()).collect::<Vec<_>>(), REGIONS);
 }

@@ -1,71 +1,55 @@
-//! A catalogue of its own for each test, and calls built by hand.
+//! A catalogue of its own for each test, with a media service that knows one picture.
 
 use catalog::{Catalog, Config, MIGRATIONS, domain::Product};
-use jangteo_core::{Call, Error, PageTokens, Principal, Result, User, from_micros};
-use kit::{
-    cache::{Cache, CacheConfig},
-    db::{Db, DbConfig, Shards},
-};
+use jangteo_core::{Error, Result};
+use kit::db::{Db, Shards};
 use proto::{
+    Client,
     google::r#type::Money,
-    jangteo::catalog::v1::{self as wire, Condition, catalog_service::Api},
+    jangteo::{
+        catalog::v1::{self as wire, Condition, catalog_service::Api},
+        media::v1::{CheckMediaRequest, CheckMediaResponse, media_service},
+    },
 };
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
-use tempfile::TempDir;
-
-/// Which kind of store a test runs on.
-#[derive(Clone, Copy)]
-pub enum Store {
-    Sqlite,
-    Postgres,
-}
-
-impl Store {
-    pub async fn world(self) -> World {
-        self.over(1).await
-    }
-
-    /// Six shards over so many databases.
-    pub async fn over(self, databases: usize) -> World {
-        let files = TempDir::new().unwrap();
-        let server = match self {
-            Store::Sqlite => None,
-            Store::Postgres => Some(testkit::servers::fresh_database().await),
-        };
-        let mut dbs = Vec::new();
-        for n in 0..databases {
-            let config = match &server {
-                Some(server) => {
-                    DbConfig { url: server.url().into(), schema: Some(format!("catalog_{n}")), ..DbConfig::default() }
-                }
-                None => {
-                    let url = format!("sqlite://{}/{n}.db?mode=rwc", files.path().display());
-                    DbConfig { url, ..DbConfig::default() }
-                }
-            };
-            let db = Db::open("catalog", &config, &[MIGRATIONS]).await.unwrap();
-            db.migrate().await.unwrap();
-            dbs.push(db);
-        }
-        let cache = Cache::new(&CacheConfig::default()).unwrap();
-        let shards = Shards::new(6, dbs.clone()).unwrap();
-        let pages = PageTokens::new(b"test");
-        let catalog =
-            Catalog::new(dbs[0].clone(), shards.clone(), cache, pages, &Config { counts_secs: 1, ..Config::default() });
-        World { catalog: Arc::new(catalog), shards, _files: files, _server: server }
-    }
-}
+use testbed::{Fake, Stores};
+pub use testbed::{Kind, anonymous, at, by, keyed, system, with_roles};
 
 pub struct World {
     pub catalog: Arc<Catalog>,
+    /// How often media was asked.
+    pub asked: Arc<AtomicUsize>,
     shards: Shards,
-    _files: TempDir,
-    _server: Option<testkit::servers::Database>,
+    _stores: Stores,
 }
 
+pub async fn world(kind: Kind) -> World {
+    over(kind, 1).await
+}
+
+/// Six shards over so many databases.
+pub async fn over(kind: Kind, databases: usize) -> World {
+    let stores = Stores::shards(kind, "catalog", MIGRATIONS, databases).await;
+    let shards = Shards::new(6, stores.dbs()).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let media = Fake::new().on(move |req: CheckMediaRequest| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let missing = req.media_ids.into_iter().filter(|id| (req.owner_id.as_str(), id.as_str()) != (SELLER, PICTURE));
+        let missing = missing.collect();
+        async move { Ok(CheckMediaResponse { missing }) }
+    });
+    let media = media_service::Client::new(media.channel());
+    let config = Config { counts_secs: 1, ..Config::default() };
+    let catalog = Catalog::new(shards.clone(), stores.cache(), stores.pages(), media, &config);
+    World { catalog: Arc::new(catalog), asked, shards, _stores: stores }
+}
+
+/// A picture of the seller's.
+pub const PICTURE: &str = "med_00000000000000000000000000000001";
 pub const SELLER: &str = "usr_00000000000000000000000000000001";
 pub const OTHER: &str = "usr_00000000000000000000000000000002";
 
@@ -100,6 +84,7 @@ impl World {
             (&state.title, &state.description, &state.tags, state.stock, state.status, state.condition),
         );
         assert_eq!(row.price.unwrap().units, state.price);
+        assert_eq!((&row.image_ids, row.parcel), (&state.image_ids, state.parcel));
         assert_eq!(
             (&row.category_id, &row.region_id, &row.seller_id),
             (&state.category_id, &state.region_id, &state.seller_id)
@@ -117,7 +102,7 @@ pub fn bicycle() -> wire::CreateProductRequest {
         condition: Condition::Good.into(),
         stock: None,
         tags: vec!["#자전거".into(), "Hybrid".into()],
-        request_id: String::new(),
+        ..Default::default()
     }
 }
 
@@ -129,37 +114,73 @@ pub fn update(p: &wire::Product) -> wire::UpdateProductRequest {
     wire::UpdateProductRequest { product_id: p.product_id.clone(), ..Default::default() }
 }
 
-/// Time goes on by a millisecond from call to call.
-pub fn anonymous() -> Call {
-    static NOW: AtomicI64 = AtomicI64::new(1_760_000_000_000_000);
-    let mut cx = Call::system("test", "test", from_micros(NOW.fetch_add(1000, Ordering::Relaxed)));
-    cx.principal = Principal::Anonymous;
-    cx
-}
-
-pub fn by(user_id: &str) -> Call {
-    with_roles(user_id, &["user"])
-}
-
-pub fn with_roles(user_id: &str, roles: &[&str]) -> Call {
-    let mut cx = anonymous();
-    cx.principal = Principal::User(User {
-        user_id: user_id.into(),
-        session_id: "ses_1".into(),
-        roles: roles.iter().map(|r| (*r).to_owned()).collect(),
-        expires: cx.now,
-    });
-    cx
-}
-
-/// As `rpc` makes it of a request with a key; the number stands for the request's bytes.
-pub fn keyed(mut cx: Call, key: &str, body: u8) -> Call {
-    cx.method = "/jangteo.catalog.v1.CatalogService/Test".into();
-    cx.request_id = Some(key.to_owned());
-    cx.fingerprint = [body; 32];
-    cx
-}
-
 pub fn fields(e: &Error) -> Vec<&str> {
     e.field_violations().iter().map(|v| v.field.as_str()).collect()
+}
+
+/// The id of an order.
+pub fn order(n: usize) -> String {
+    format!("ord_{n:032x}")
+}
+
+pub fn lines(of: &[(&wire::Product, i32)]) -> Vec<wire::StockLine> {
+    of.iter().map(|(p, quantity)| wire::StockLine { product_id: p.product_id.clone(), quantity: *quantity }).collect()
+}
+
+/// Fifteen minutes, as orders have.
+const TTL: i64 = 900;
+
+/// What the order service asks.
+impl World {
+    pub async fn hold(&self, n: usize, of: &[(&wire::Product, i32)]) -> Result<wire::StockHold> {
+        hold(&self.catalog, n, lines(of)).await
+    }
+
+    pub async fn confirm(&self, n: usize, of: &[(&wire::Product, i32)]) -> Result<wire::StockHold> {
+        confirm(&self.catalog, n, lines(of)).await
+    }
+
+    pub async fn release(&self, n: usize, of: &[(&wire::Product, i32)]) -> Result<wire::StockHold> {
+        release(&self.catalog, n, lines(of)).await
+    }
+
+    pub async fn take_back(&self, n: usize, of: &[(&wire::Product, i32)]) -> Result<()> {
+        let req = wire::ReturnStockRequest { hold_id: order(n), lines: lines(of) };
+        self.catalog.return_stock(system("order"), req).await
+    }
+
+    /// The time of every hold is over.
+    pub async fn expire(&self) {
+        expire(&self.catalog).await;
+    }
+
+    /// What is in stock, and what can be had of it.
+    pub async fn units(&self, p: &wire::Product) -> (i32, i32) {
+        let p = self.get(&p.product_id).await.unwrap();
+        (p.stock(), p.available())
+    }
+
+    pub async fn assert_all_is_well(&self) {
+        let wrong = self.catalog.clone().check_stock(system("catalog")).await.unwrap();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+pub async fn hold(catalog: &Catalog, n: usize, lines: Vec<wire::StockLine>) -> Result<wire::StockHold> {
+    let ttl = Some(prost_types::Duration { seconds: TTL, nanos: 0 });
+    catalog.hold_stock(system("order"), wire::HoldStockRequest { hold_id: order(n), lines, ttl }).await
+}
+
+pub async fn confirm(catalog: &Catalog, n: usize, lines: Vec<wire::StockLine>) -> Result<wire::StockHold> {
+    catalog.confirm_stock(system("order"), wire::ConfirmStockRequest { hold_id: order(n), lines }).await
+}
+
+pub async fn release(catalog: &Catalog, n: usize, lines: Vec<wire::StockLine>) -> Result<wire::StockHold> {
+    catalog.release_stock(system("order"), wire::ReleaseStockRequest { hold_id: order(n), lines }).await
+}
+
+pub async fn expire(catalog: &Arc<Catalog>) {
+    let cx = system("catalog");
+    let later = cx.now + std::time::Duration::from_secs(TTL as u64 + 60);
+    catalog.clone().expire_holds(at(cx, later)).await.unwrap();
 }

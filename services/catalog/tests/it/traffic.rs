@@ -1,16 +1,12 @@
 //! Many at once: stock, likes, views.
 
 use crate::support::*;
-use jangteo_core::{Call, Result};
+use jangteo_core::Result;
 use proto::jangteo::catalog::v1::{self as wire, ProductSort, catalog_service::Api, product_event::Event};
 use tokio::task::JoinSet;
 
-fn jobs() -> Call {
-    Call::system("catalog", "test", anonymous().now)
-}
-
-pub async fn of_a_hundred_takers_of_ten_exactly_ten_get_one(s: Store) {
-    let w = s.world().await;
+pub async fn of_a_hundred_takers_of_ten_exactly_ten_get_one(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|r| r.stock = Some(10)).await;
     let mut takers = JoinSet::new();
     for _ in 0..100 {
@@ -33,8 +29,8 @@ pub async fn of_a_hundred_takers_of_ten_exactly_ten_get_one(s: Store) {
     w.assert_row_is_its_history(&made.product_id).await;
 }
 
-pub async fn stock_has_a_ceiling(s: Store) {
-    let w = s.world().await;
+pub async fn stock_has_a_ceiling(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|r| r.stock = Some(99_999)).await;
     let add = |delta| wire::AdjustStockRequest { product_id: made.product_id.clone(), delta, ..Default::default() };
     assert_eq!(w.catalog.adjust_stock(by(SELLER), add(1)).await.unwrap().stock(), 100_000);
@@ -57,8 +53,8 @@ async fn like(w: &World, product_id: &str, people: impl Iterator<Item = usize>, 
     set.join_all().await
 }
 
-pub async fn a_like_counts_once_however_often_it_is_given(s: Store) {
-    let w = s.world().await;
+pub async fn a_like_counts_once_however_often_it_is_given(kind: Kind) {
+    let w = world(kind).await;
     let made = w.list_one(|_| {}).await;
     let id = &made.product_id;
     assert_eq!(w.get(id).await.unwrap().like_count(), 0);
@@ -77,22 +73,22 @@ pub async fn a_like_counts_once_however_often_it_is_given(s: Store) {
     assert_eq!(w.get(id).await.unwrap().etag, made.etag, "likes are no change of the seller's");
 }
 
-pub async fn lists_learn_of_likes_by_the_job(s: Store) {
-    let w = s.over(2).await;
+pub async fn lists_learn_of_likes_by_the_job(kind: Kind) {
+    let w = over(kind, 2).await;
     let (a, b) = (w.list_one(|_| {}).await, w.list_one(|r| r.region_id = "gyeonggi".into()).await);
     like(&w, &a.product_id, 0..5, true).await;
     like(&w, &b.product_id, 0..9, true).await;
     like(&w, &b.product_id, 0..1, false).await;
-    w.catalog.clone().fold_likes(jobs()).await.unwrap();
+    w.catalog.clone().fold_likes(system("catalog")).await.unwrap();
     let req = wire::ListProductsRequest { sort: ProductSort::MostLiked.into(), ..Default::default() };
     let found = w.catalog.list_products(anonymous(), req).await.unwrap().products;
     let shown: Vec<_> = found.iter().map(|p| (p.product_id.as_str(), p.like_count())).collect();
     assert_eq!(shown, [(b.product_id.as_str(), 8), (a.product_id.as_str(), 5)]);
-    w.catalog.clone().fold_likes(jobs()).await.unwrap();
+    w.catalog.clone().fold_likes(system("catalog")).await.unwrap();
 }
 
-pub async fn views_are_written_by_the_job_and_not_by_the_reader(s: Store) {
-    let w = s.over(2).await;
+pub async fn views_are_written_by_the_job_and_not_by_the_reader(kind: Kind) {
+    let w = over(kind, 2).await;
     let (a, b) = (w.list_one(|_| {}).await, w.list_one(|r| r.region_id = "gyeonggi".into()).await);
     for _ in 0..5 {
         w.get(&a.product_id).await.unwrap();
@@ -104,8 +100,8 @@ pub async fn views_are_written_by_the_job_and_not_by_the_reader(s: Store) {
     };
     let before = row(a.product_id.clone()).await;
     assert_eq!(before.view_count, 0);
-    w.catalog.clone().flush_views(jobs()).await.unwrap();
-    w.catalog.clone().flush_views(jobs()).await.unwrap();
+    w.catalog.clone().flush_views(system("catalog")).await.unwrap();
+    w.catalog.clone().flush_views(system("catalog")).await.unwrap();
     let after = row(a.product_id.clone()).await;
     assert_eq!((after.view_count, after.version), (5, before.version));
     assert_eq!(row(b.product_id.clone()).await.view_count, 1);

@@ -1,6 +1,6 @@
 //! Addresses: a person's own alone.
 
-use super::{check_etag, seal, version};
+use super::{ANSWER, check_etag, version};
 use crate::{
     Users,
     domain::{self, Fault, MAX_ADDRESSES, address},
@@ -48,18 +48,17 @@ impl Users {
             }
             let event = wire::AddressCreated { user_id: user.to_owned(), address_id: new.address_id.clone() };
             tx.append(&new.address_id, 0, &[event]).await?;
-            seal(&key, &store::address::insert(&tx, &key, user, new).await?)
+            ANSWER.seal(&key, &store::address::insert(&tx, &key, user, new).await?)
         };
         let sealed = self.db.write(&cx, write).await?;
         self.open(user, &sealed).await
     }
 
-    pub(super) async fn address(&self, cx: Call, req: wire::GetAddressRequest) -> Result<wire::Address> {
-        let user = cx.user_id()?;
+    pub(super) async fn address(&self, user: &str, address_id: &str) -> Result<wire::Address> {
         let conn = self.db.primary();
         match self.sealer.find(conn, user).await? {
-            Some(key) => store::address::find(conn, &key, user, &req.address_id).await,
-            None => Err(Error::not_found("address", req.address_id)),
+            Some(key) => store::address::find(conn, &key, user, address_id).await,
+            None => Err(Error::not_found("address", address_id)),
         }
     }
 
@@ -73,13 +72,13 @@ impl Users {
             check_etag(etag, &address.etag)?;
             let changed = patch.apply(&mut address);
             if changed.is_empty() {
-                return seal(&key, &address);
+                return ANSWER.seal(&key, &address);
             }
             if changed.iter().any(|f| f == "is_default") {
                 let others = store::address::all(&tx, &key, user).await?;
                 demote(&tx, &key, user, others).await?;
             }
-            seal(&key, &record(&tx, &key, user, address).await?)
+            ANSWER.seal(&key, &record(&tx, &key, user, address).await?)
         };
         let sealed = self.db.write(&cx, write).await?;
         self.open(user, &sealed).await

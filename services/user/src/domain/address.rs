@@ -1,20 +1,16 @@
 //! Where parcels go.
 
-use super::patch::{Wanted, set, tidy};
-use jangteo_core::{Error, Result, Violation};
+use jangteo_core::{Result, Violations};
+use kit::patch::{Wanted, set, tidy};
 use proto::jangteo::user::v1::{Address, CreateAddressRequest, UpdateAddressRequest};
 
 const FIELDS: [&str; 7] = ["label", "recipient", "phone_number", "postal_code", "line1", "line2", "is_default"];
 
 /// An address without its id and its times.
 pub fn new(req: &CreateAddressRequest) -> Result<Address> {
-    let mut bad: Vec<Violation> = Vec::new();
-    let mut text = |name: &str, text: &str, may_be_empty: bool| {
-        tidy(name, text, may_be_empty).unwrap_or_else(|e| {
-            bad.extend_from_slice(e.field_violations());
-            String::new()
-        })
-    };
+    let mut bad = Violations::default();
+    let mut text =
+        |name: &str, text: &str, may_be_empty: bool| bad.keep(tidy(name, text, may_be_empty)).unwrap_or_default();
     let address = Address {
         label: text("label", &req.label, true),
         recipient: text("recipient", &req.recipient, false),
@@ -25,7 +21,8 @@ pub fn new(req: &CreateAddressRequest) -> Result<Address> {
         is_default: req.is_default,
         ..Address::default()
     };
-    if bad.is_empty() { Ok(address) } else { Err(Error::violations(bad)) }
+    bad.none()?;
+    Ok(address)
 }
 
 /// What an update asks for; `None` leaves a field as it is.

@@ -1,10 +1,10 @@
 //! What a person says about themselves, and how it changes.
 
-use super::patch::{Wanted, set};
 use jangteo_core::Result;
+use kit::patch::{Wanted, set};
 use proto::jangteo::{
     auth::v1::Account,
-    user::v1::{Profile, PublicProfile, UpdateMeRequest},
+    user::v1::{Contact, Profile, PublicProfile, UpdateMeRequest},
 };
 
 const FIELDS: [&str; 6] = ["display_name", "bio", "real_name", "phone_number", "region_id", "locale"];
@@ -68,6 +68,17 @@ pub fn public(p: Profile) -> PublicProfile {
         bio: p.bio,
         region_id: p.region_id,
         join_time: p.create_time,
+    }
+}
+
+pub fn contact(p: Profile, account: Account) -> Contact {
+    Contact {
+        user_id: p.user_id,
+        display_name: p.display_name,
+        phone_number: p.phone_number,
+        locale: p.locale,
+        // An address that nobody has proven may be somebody else's.
+        email: if account.email_verified { account.email } else { String::new() },
     }
 }
 

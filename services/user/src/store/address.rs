@@ -1,8 +1,8 @@
 //! Addresses. `sealed` is an `Address` message of which the personal fields alone are filled.
 
+use super::Sealed;
 use jangteo_core::{Error, Result, from_micros, micros};
 use kit::db::{DbResult, Tx, crypt::PersonKey};
-use prost::Message;
 use proto::jangteo::user::v1::Address;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryFilter, entity::prelude::*};
 
@@ -25,6 +25,8 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+const SEALED: Sealed = Sealed("address", "sealed");
+
 fn seal(key: &PersonKey, a: &Address) -> Result<Vec<u8>> {
     let personal = Address {
         label: a.label.clone(),
@@ -35,12 +37,11 @@ fn seal(key: &PersonKey, a: &Address) -> Result<Vec<u8>> {
         line2: a.line2.clone(),
         ..Address::default()
     };
-    key.seal("address", "sealed", &personal.encode_to_vec())
+    SEALED.seal(key, &personal)
 }
 
 fn open(key: &PersonKey, row: Model) -> Result<Address> {
-    let personal = key.open("address", "sealed", &row.sealed)?;
-    let personal = Address::decode(personal.as_slice()).map_err(Error::internal)?;
+    let personal: Address = SEALED.open(key, &row.sealed)?;
     Ok(Address {
         address_id: row.address_id,
         is_default: row.is_default,

@@ -1,12 +1,12 @@
 //! Profiles. `sealed` is a `Profile` message of which the personal fields alone are filled.
 
+use super::Sealed;
 use crate::domain;
-use jangteo_core::{Error, Result, from_micros, micros};
+use jangteo_core::{Result, from_micros, micros};
 use kit::db::{
     DbResult, Tx,
     crypt::{PersonKey, Sealer},
 };
-use prost::Message;
 use proto::jangteo::{
     auth::v1::Account,
     user::v1::{Profile, ProfileCreated},
@@ -33,6 +33,8 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+const SEALED: Sealed = Sealed("profile", "sealed");
+
 fn seal(key: &PersonKey, p: &Profile) -> Result<Vec<u8>> {
     let personal = Profile {
         display_name: p.display_name.clone(),
@@ -41,12 +43,11 @@ fn seal(key: &PersonKey, p: &Profile) -> Result<Vec<u8>> {
         phone_number: p.phone_number.clone(),
         ..Profile::default()
     };
-    key.seal("profile", "sealed", &personal.encode_to_vec())
+    SEALED.seal(key, &personal)
 }
 
 fn open(key: &PersonKey, row: Model) -> Result<Profile> {
-    let personal = key.open("profile", "sealed", &row.sealed)?;
-    let personal = Profile::decode(personal.as_slice()).map_err(Error::internal)?;
+    let personal: Profile = SEALED.open(key, &row.sealed)?;
     Ok(Profile {
         user_id: row.user_id,
         region_id: row.region_id,

@@ -19,8 +19,8 @@ async fn all(w: &World, user: &str) -> Vec<wire::Address> {
     w.users.list_addresses(by(user), Default::default()).await.unwrap().addresses
 }
 
-pub async fn an_address_is_kept_as_it_was_given(s: Store) {
-    let w = s.world().await;
+pub async fn an_address_is_kept_as_it_was_given(kind: Kind) {
+    let w = world(kind).await;
     let made = w.users.create_address(by(MINSU), home()).await.unwrap();
     assert_eq!((made.line1.as_str(), made.is_default, made.etag.as_str()), ("서울 마포구 망원로 1", true, "1"));
     let req = wire::GetAddressRequest { address_id: made.address_id.clone() };
@@ -28,8 +28,8 @@ pub async fn an_address_is_kept_as_it_was_given(s: Store) {
     assert_eq!(all(&w, MINSU).await, [made]);
 }
 
-pub async fn one_is_the_default(s: Store) {
-    let w = s.world().await;
+pub async fn one_is_the_default(kind: Kind) {
+    let w = world(kind).await;
     let first = w.users.create_address(by(MINSU), home()).await.unwrap();
     let second =
         w.users.create_address(by(MINSU), wire::CreateAddressRequest { is_default: true, ..home() }).await.unwrap();
@@ -42,8 +42,8 @@ pub async fn one_is_the_default(s: Store) {
     assert_eq!(order(all(&w, MINSU).await), [(c, true), (a, false), (b, false)]);
 }
 
-pub async fn an_address_changes_by_etag_and_goes(s: Store) {
-    let w = s.world().await;
+pub async fn an_address_changes_by_etag_and_goes(kind: Kind) {
+    let w = world(kind).await;
     let made = w.users.create_address(by(MINSU), home()).await.unwrap();
     let req = |line2: &str, etag: &str| wire::UpdateAddressRequest {
         address_id: made.address_id.clone(),
@@ -62,8 +62,8 @@ pub async fn an_address_changes_by_etag_and_goes(s: Store) {
     assert_eq!(events.iter().map(|e| e.version).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
-pub async fn nobody_else_s_address_exists(s: Store) {
-    let w = s.world().await;
+pub async fn nobody_else_s_address_exists(kind: Kind) {
+    let w = world(kind).await;
     let made = w.users.create_address(by(MINSU), home()).await.unwrap();
     w.users.create_address(by(EMMA), home()).await.unwrap();
     let id = || made.address_id.clone();
@@ -86,8 +86,21 @@ pub async fn nobody_else_s_address_exists(s: Store) {
     assert_eq!(all(&w, MINSU).await, [made]);
 }
 
-pub async fn there_is_a_limit_and_there_are_pages(s: Store) {
-    let w = s.world().await;
+pub async fn a_parcel_goes_to_an_address_of_the_buyer_s(kind: Kind) {
+    let w = world(kind).await;
+    let made = w.users.create_address(by(MINSU), home()).await.unwrap();
+    let ask = async |user_id: &str| {
+        let req = wire::GetAddressOfRequest { user_id: user_id.into(), address_id: made.address_id.clone() };
+        w.users.get_address_of(system("shipping"), req).await
+    };
+    assert_eq!(ask(MINSU).await.unwrap(), made);
+    for other in [EMMA, NOBODY] {
+        assert_eq!(ask(other).await.unwrap_err().reason(), "ADDRESS_NOT_FOUND", "{other}");
+    }
+}
+
+pub async fn there_is_a_limit_and_there_are_pages(kind: Kind) {
+    let w = world(kind).await;
     for _ in 0..20 {
         w.users.create_address(by(MINSU), home()).await.unwrap();
     }

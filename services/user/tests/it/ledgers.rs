@@ -7,7 +7,7 @@ use proto::jangteo::user::v1::{self as wire, ConsentPurpose, user_service::Api};
 use tokio::task::JoinSet;
 
 fn payment() -> Call {
-    Call::system("payment", "test", anonymous().now)
+    system("payment")
 }
 
 fn adjust(delta: i64, key: &str) -> wire::AdjustPointsRequest {
@@ -18,8 +18,8 @@ async fn balance(w: &World) -> i64 {
     w.users.get_points(by(MINSU), Default::default()).await.unwrap().balance()
 }
 
-pub async fn consents_are_versioned(s: Store) {
-    let w = s.world().await;
+pub async fn consents_are_versioned(kind: Kind) {
+    let w = world(kind).await;
     let choice = |purpose: ConsentPurpose, granted, document_version| wire::ConsentChoice {
         purpose: purpose.into(),
         granted,
@@ -41,8 +41,8 @@ pub async fn consents_are_versioned(s: Store) {
     assert_eq!(w.db.history("consent", MINSU, 0, 10).await.unwrap().len(), 3);
 }
 
-pub async fn of_fifty_spenders_of_a_hundred_ten_fit_into_a_thousand(s: Store) {
-    let w = s.world().await;
+pub async fn of_fifty_spenders_of_a_hundred_ten_fit_into_a_thousand(kind: Kind) {
+    let w = world(kind).await;
     w.users.adjust_points(payment(), adjust(1000, "welcome")).await.unwrap();
     let mut spenders = JoinSet::new();
     for n in 0..50 {
@@ -63,8 +63,8 @@ pub async fn of_fifty_spenders_of_a_hundred_ten_fit_into_a_thousand(s: Store) {
     assert_eq!(w.db.history("points", MINSU, 0, 100).await.unwrap().len(), 11);
 }
 
-pub async fn an_occasion_is_booked_once(s: Store) {
-    let w = s.world().await;
+pub async fn an_occasion_is_booked_once(kind: Kind) {
+    let w = world(kind).await;
     let mut callers = JoinSet::new();
     for _ in 0..50 {
         let users = w.users.clone();
@@ -77,8 +77,8 @@ pub async fn an_occasion_is_booked_once(s: Store) {
     assert_eq!((e.code(), e.reason()), (Code::AlreadyExists, "POINTS_KEY_REUSED"));
 }
 
-pub async fn what_was_added_stays(s: Store) {
-    let w = s.world().await;
+pub async fn what_was_added_stays(kind: Kind) {
+    let w = world(kind).await;
     w.users.adjust_points(payment(), adjust(30, "order-1")).await.unwrap();
     for sql in
         ["UPDATE points_entry SET delta = 31", "DELETE FROM points_entry", "UPDATE points_balance SET balance = -1"]
@@ -92,8 +92,8 @@ pub async fn what_was_added_stays(s: Store) {
     assert_eq!(balance(&w).await, 30);
 }
 
-pub async fn the_account_comes_in_pages_the_newest_first(s: Store) {
-    let w = s.world().await;
+pub async fn the_account_comes_in_pages_the_newest_first(kind: Kind) {
+    let w = world(kind).await;
     for n in 1..=12 {
         w.users.adjust_points(payment(), adjust(n, &format!("o{n}"))).await.unwrap();
     }

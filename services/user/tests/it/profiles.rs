@@ -10,16 +10,16 @@ fn update() -> wire::UpdateMeRequest {
     wire::UpdateMeRequest::default()
 }
 
-pub async fn who_has_just_registered_has_a_profile(s: Store) {
-    let w = s.world().await;
+pub async fn who_has_just_registered_has_a_profile(kind: Kind) {
+    let w = world(kind).await;
     let me = w.users.get_me(by(MINSU), Default::default()).await.unwrap();
     assert_eq!((me.display_name.as_str(), me.locale.as_str(), me.etag.as_str()), ("표시이름민수", "ko", "1"));
     assert_eq!(w.users.get_me(by(NOBODY), Default::default()).await.unwrap_err().reason(), "USER_NOT_FOUND");
     assert_eq!(w.users.get_me(anonymous(), Default::default()).await.unwrap_err().code(), Code::Unauthenticated);
 }
 
-pub async fn the_first_update_writes_the_profile_and_auth_is_asked_no_more(s: Store) {
-    let w = s.world().await;
+pub async fn the_first_update_writes_the_profile_and_auth_is_asked_no_more(kind: Kind) {
+    let w = world(kind).await;
     let me = w.users.get_me(by(MINSU), Default::default()).await.unwrap();
     let req = wire::UpdateMeRequest { bio: Some("망원동".into()), etag: me.etag, ..update() };
     let changed = w.users.update_me(by(MINSU), req).await.unwrap();
@@ -36,8 +36,8 @@ pub async fn the_first_update_writes_the_profile_and_auth_is_asked_no_more(s: St
     assert_eq!(types, ["ProfileCreated", "ProfileUpdated"]);
 }
 
-pub async fn an_old_etag_is_refused(s: Store) {
-    let w = s.world().await;
+pub async fn an_old_etag_is_refused(kind: Kind) {
+    let w = world(kind).await;
     let to = |bio: &str, etag: &str| wire::UpdateMeRequest { bio: Some(bio.into()), etag: etag.into(), ..update() };
     w.users.update_me(by(MINSU), to("first", "1")).await.unwrap();
     let e = w.users.update_me(by(MINSU), to("second", "1")).await.unwrap_err();
@@ -45,8 +45,8 @@ pub async fn an_old_etag_is_refused(s: Store) {
     assert_eq!(w.users.get_me(by(MINSU), Default::default()).await.unwrap().bio, "first");
 }
 
-pub async fn a_mask_names_exactly_what_changes(s: Store) {
-    let w = s.world().await;
+pub async fn a_mask_names_exactly_what_changes(kind: Kind) {
+    let w = world(kind).await;
     let first = wire::UpdateMeRequest {
         bio: Some("before".into()),
         phone_number: Some("+821011112222".into()),
@@ -68,8 +68,8 @@ pub async fn a_mask_names_exactly_what_changes(s: Store) {
     assert_eq!(e.field_violations()[0].field, "update_mask");
 }
 
-pub async fn others_see_what_is_public(s: Store) {
-    let w = s.world().await;
+pub async fn others_see_what_is_public(kind: Kind) {
+    let w = world(kind).await;
     let req = wire::UpdateMeRequest {
         bio: Some("안녕하세요".into()),
         real_name: Some("김민수".into()),
@@ -90,8 +90,8 @@ pub async fn others_see_what_is_public(s: Store) {
     assert_eq!(e.code(), Code::NotFound);
 }
 
-pub async fn a_key_gives_the_same_answer_and_refuses_another_request(s: Store) {
-    let w = s.world().await;
+pub async fn a_key_gives_the_same_answer_and_refuses_another_request(kind: Kind) {
+    let w = world(kind).await;
     let req = |bio: &str| wire::UpdateMeRequest { bio: Some(bio.into()), ..update() };
     let first = w.users.update_me(keyed(by(MINSU), "k", 1), req("one")).await.unwrap();
     w.users.update_me(by(MINSU), req("two")).await.unwrap();
@@ -104,7 +104,7 @@ pub async fn a_key_gives_the_same_answer_and_refuses_another_request(s: Store) {
 /// On SQLite, whose files are at hand; what is written is the same on both.
 #[tokio::test]
 async fn nothing_personal_is_readable_in_the_store() {
-    let w = Store::Sqlite.world().await;
+    let w = world(Kind::Sqlite).await;
     let secrets = [
         "비밀소개글",
         "김실명",
@@ -135,17 +135,15 @@ async fn nothing_personal_is_readable_in_the_store() {
     };
     w.users.create_address(keyed(by(MINSU), "k2", 2), req).await.unwrap();
     for secret in secrets.into_iter().chain(["표시이름민수", "minsu@example.com"]) {
-        assert!(!w.stored(secret), "{secret} is in the clear");
+        assert!(!w.stores.stored(secret), "{secret} is in the clear");
     }
-    assert!(w.stored("gangwon"), "the search finds what is there");
+    assert!(w.stores.stored("gangwon"), "the search finds what is there");
 }
 
-pub async fn an_erased_person_is_gone(s: Store) {
-    let w = s.world().await;
+pub async fn an_erased_person_is_gone(kind: Kind) {
+    let w = world(kind).await;
     w.users.update_me(by(MINSU), wire::UpdateMeRequest { bio: Some("x".into()), ..update() }).await.unwrap();
-    let sealer = kit::db::crypt::Sealer::new(
-        kit::db::crypt::Keyring::from_keys("k1", [("k1".to_owned(), [7; 32])], [8; 32]).unwrap(),
-    );
+    let sealer = kit::db::crypt::Sealer::new(w.stores.keyring());
     let erase = async |tx: kit::db::Tx| sealer.erase(&tx, MINSU).await;
     assert!(w.db.write(&anonymous(), erase).await.unwrap());
     assert_eq!(w.users.get_me(by(MINSU), Default::default()).await.unwrap_err().code(), Code::NotFound);
@@ -154,4 +152,32 @@ pub async fn an_erased_person_is_gone(s: Store) {
     let e =
         w.users.update_me(by(MINSU), wire::UpdateMeRequest { bio: Some("y".into()), ..update() }).await.unwrap_err();
     assert_eq!(e.reason(), "PERSON_ERASED");
+}
+
+pub async fn a_person_s_contact_has_the_proven_address_of_their_account(kind: Kind) {
+    let w = world(kind).await;
+    let contact = async |user_id: &str| {
+        w.users.get_contact(system("notification"), wire::GetContactRequest { user_id: user_id.into() }).await
+    };
+    let fresh = contact(MINSU).await.unwrap();
+    let shown = (fresh.display_name.as_str(), fresh.phone_number.as_str(), fresh.locale.as_str(), fresh.email.as_str());
+    assert_eq!(shown, ("표시이름민수", "", "ko", "minsu@example.com"));
+    let req = wire::UpdateMeRequest {
+        display_name: Some("민수".into()),
+        phone_number: Some("+821011112222".into()),
+        locale: Some("en".into()),
+        ..update()
+    };
+    w.users.update_me(by(MINSU), req).await.unwrap();
+    let changed = contact(MINSU).await.unwrap();
+    let want = wire::Contact {
+        user_id: MINSU.into(),
+        display_name: "민수".into(),
+        phone_number: "+821011112222".into(),
+        locale: "en".into(),
+        email: "minsu@example.com".into(),
+    };
+    assert_eq!(changed, want);
+    assert_eq!(contact(EMMA).await.unwrap().email, "", "an address that nobody has proven");
+    assert_eq!(contact(NOBODY).await.unwrap_err().reason(), "USER_NOT_FOUND");
 }
