@@ -16,7 +16,7 @@ use tonic::body::Body;
 /// How much of a refused body is read and thrown away, so that a client that sends before it
 /// listens gets its answer instead of a reset connection.
 const LINGER_BYTES: usize = 8 << 20;
-const LINGER: Duration = Duration::from_millis(500);
+pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
 pub(crate) async fn read(
     mut body: Body,
@@ -35,28 +35,35 @@ pub(crate) async fn read(
         }
     };
     if refused.http_status() == StatusCode::PAYLOAD_TOO_LARGE && !headers.contains_key(header::EXPECT) {
-        let _ = tokio::time::timeout(LINGER, discard(&mut body)).await;
+        linger(&mut body).await;
     }
     Err(refused)
 }
 
 async fn read_all(body: &mut Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Problem> {
-    let declared =
-        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if declared.is_some_and(|n| n > limit as u64) {
+    if declared(headers).is_some_and(|n| n > limit) {
         return Err(too_large(limit));
     }
     match headers.get(header::CONTENT_ENCODING).map(|v| v.as_bytes().to_ascii_lowercase()).as_deref() {
         None | Some(b"" | b"identity") => plain(body, limit).await,
         Some(b"gzip" | b"x-gzip") => unzip(body, limit).await,
-        Some(_) => Err(Problem::http(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::InvalidArgument,
-            "UNSUPPORTED_ENCODING",
-            "send the body as it is or with gzip",
-        )
-        .header(header::ACCEPT_ENCODING, "gzip")),
+        Some(_) => Err(unsupported_encoding("gzip")),
     }
+}
+
+/// The length that the client says its body has.
+pub(crate) fn declared(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// `taken`: beside the body as it is.
+pub(crate) fn unsupported_encoding(taken: &'static str) -> Problem {
+    let text = match taken {
+        "identity" => "send the body as it is".to_owned(),
+        other => format!("send the body as it is or with {other}"),
+    };
+    Problem::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "UNSUPPORTED_ENCODING", text)
+        .header(header::ACCEPT_ENCODING, taken)
 }
 
 async fn plain(body: &mut Body, limit: usize) -> Result<Bytes, Problem> {
@@ -121,11 +128,18 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
                     return Ok(Some(data));
                 }
             }
-            Some(Err(_)) => {
-                return Err(Problem::new(Code::InvalidArgument, "BODY_INTERRUPTED", "the body did not arrive whole"));
-            }
+            Some(Err(_)) => return Err(interrupted()),
         }
     }
+}
+
+pub(crate) fn interrupted() -> Problem {
+    Problem::new(Code::InvalidArgument, "BODY_INTERRUPTED", "the body did not arrive whole")
+}
+
+/// Reads and throws away a refused body, a while.
+pub(crate) async fn linger(body: &mut Body) {
+    let _ = tokio::time::timeout(LINGER, discard(body)).await;
 }
 
 async fn discard(body: &mut Body) {

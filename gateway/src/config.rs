@@ -8,10 +8,12 @@ use std::time::Duration;
 pub struct EdgeConfig {
     /// Of a request body, after decompression.
     pub max_body_bytes: usize,
+    /// Of a raw body that is streamed to a service as it comes, and so never lies here whole.
+    pub max_upload_bytes: usize,
     /// Of one message from upstream.
     pub max_reply_bytes: usize,
     pub max_uri_bytes: usize,
-    /// How long a client may take to send a body.
+    /// How long a client may take to send a body; of one that is streamed, for its next byte.
     pub body_timeout_ms: u64,
     /// Of methods whose policy says none, streams excepted.
     pub default_timeout_ms: u64,
@@ -42,6 +44,7 @@ impl Default for EdgeConfig {
     fn default() -> Self {
         EdgeConfig {
             max_body_bytes: 1 << 20,
+            max_upload_bytes: 50 << 20,
             max_reply_bytes: 16 << 20,
             max_uri_bytes: 8 << 10,
             body_timeout_ms: 15_000,

@@ -153,7 +153,7 @@ impl Call<'_> {
         idempotency::check(self.endpoint, key, &framed)?;
         frames::close(&mut framed, 0);
         let sent = Body::new(Full::new(framed.into()));
-        let metadata = self.edge.metadata(visit, headers, deadline);
+        let metadata = self.edge.metadata(visit, self.endpoint, headers, deadline);
         let limit = config.max_reply_bytes;
         let (from, message) = upstream::unary(self.endpoint, metadata, sent, deadline, limit).await?;
         let out = if self.kind.json {
@@ -186,7 +186,7 @@ impl Call<'_> {
             let message = grpc::only(self.edge, visit, frames).await?;
             Body::new(Full::new(self.framed(&message[HEAD..])?.into()))
         };
-        let mut metadata = self.edge.metadata(visit, &self.parts.headers, deadline);
+        let mut metadata = self.edge.metadata(visit, self.endpoint, &self.parts.headers, deadline);
         metadata.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
         let answer = upstream::call(self.endpoint, metadata, body, deadline).await;
         let (head, body) = answer.map_err(|e| refusal.get().cloned().unwrap_or(e))?.into_parts();

@@ -291,7 +291,13 @@ impl Inner {
     }
 
     /// What goes along to the service, beside the message.
-    pub fn metadata(&self, visit: &Visit, from: &HeaderMap, deadline: Option<Instant>) -> HeaderMap {
+    pub fn metadata(
+        &self,
+        visit: &Visit,
+        endpoint: &Endpoint,
+        from: &HeaderMap,
+        deadline: Option<Instant>,
+    ) -> HeaderMap {
         let mut to = HeaderMap::with_capacity(16);
         to.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         to.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -312,6 +318,9 @@ impl Inner {
         let address = visit.client.and_then(|ip| HeaderValue::try_from(ip.to_string()).ok());
         put("x-forwarded-for", address.clone());
         put(names::CLIENT_ADDR, address);
+        for (header, name) in &endpoint.headers {
+            to.extend(from.get(header).map(|value| (name.clone(), value.clone())));
+        }
         self.forward.copy(from, &mut to);
         to
     }

@@ -5,7 +5,7 @@ use crate::{
     frames::{Checked, Frames, Refusal},
     observe::Outcome,
     problem::Problem,
-    site::Site,
+    site::{Endpoint, Site},
     upstream, web,
 };
 use bytes::Bytes;
@@ -76,7 +76,7 @@ async fn pass(
     } else {
         Body::new(Full::new(only(edge, visit, frames).await?))
     };
-    let metadata = metadata(edge, visit, &parts.headers, deadline);
+    let metadata = metadata(edge, visit, endpoint, &parts.headers, deadline);
     let answer = upstream::call(endpoint, metadata, body, deadline).await;
     // A refused stream breaks off the call; what the client hears is why it was refused.
     let answer = answer.map_err(|e| taken(&refusal).unwrap_or(e))?;
@@ -120,8 +120,14 @@ fn client_error(text: &'static str) -> Problem {
 }
 
 /// The client's own metadata passes, but for what only the platform may say.
-fn metadata(edge: &Inner, visit: &Visit, from: &HeaderMap, deadline: Option<Instant>) -> HeaderMap {
-    let mut to = edge.metadata(visit, from, deadline);
+fn metadata(
+    edge: &Inner,
+    visit: &Visit,
+    endpoint: &Endpoint,
+    from: &HeaderMap,
+    deadline: Option<Instant>,
+) -> HeaderMap {
+    let mut to = edge.metadata(visit, endpoint, from, deadline);
     for (name, value) in from {
         let s = name.as_str();
         let browser = s.starts_with("sec-") || s.starts_with("access-control-");

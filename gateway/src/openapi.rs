@@ -85,7 +85,9 @@ fn operation(schemas: &mut Schemas, binding: &Binding, endpoint: &Endpoint, path
     }
     let body = request_body(schemas, binding, endpoint);
     let revalidated = binding.verb() == "GET" && !binding.method().server_streaming() && !binding.returns_http_body();
-    let answers = answers::of(response(schemas, binding), body.is_some(), has_key(binding, endpoint), revalidated);
+    let said = binding.returns_http_body() || endpoint.http_reply.is_some();
+    let success = response(schemas, binding);
+    let answers = answers::of(success, body.is_some(), has_key(binding, endpoint), revalidated, said);
     let mut op = json!({
         "operationId": id,
         "tags": [method.parent_service().name()],

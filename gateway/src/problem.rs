@@ -177,8 +177,16 @@ impl From<tonic::Status> for Problem {
                 http = match info.reason.as_str() {
                     "REQUEST_ID_REUSED" => StatusCode::UNPROCESSABLE_ENTITY,
                     "REQUEST_IN_FLIGHT" | "REQUEST_ID_IN_FLIGHT" => StatusCode::CONFLICT,
+                    "PAYLOAD_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
+                    "UNSUPPORTED_MEDIA_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "RANGE_NOT_SATISFIABLE" => StatusCode::RANGE_NOT_SATISFIABLE,
                     _ => http,
                 };
+                if http == StatusCode::RANGE_NOT_SATISFIABLE
+                    && let Some(Ok(size)) = info.metadata.get("size").map(|size| format!("bytes */{size}").try_into())
+                {
+                    headers.push((header::CONTENT_RANGE, size));
+                }
             } else if let Some(delay) = read::<pb::RetryInfo>(any, RETRY_INFO).and_then(|r| r.retry_delay) {
                 let seconds = delay.seconds.max(0) as u64 + u64::from(delay.nanos > 0);
                 headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));

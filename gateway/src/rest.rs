@@ -3,13 +3,13 @@
 use crate::{
     body,
     edge::{Inner, Visit},
-    frames, idempotency,
+    frames, http_reply, idempotency,
     negotiate::{self, Sent},
     problem::Problem,
     reply,
     site::{Endpoint, Site},
     stream::JsonStream,
-    upstream,
+    upload, upstream,
 };
 use bytes::Bytes;
 use frames::HEAD;
@@ -57,14 +57,20 @@ pub(crate) async fn answer(
             None
         }
     };
-    let framed = request(edge, visit, endpoint, &matched, parts, body).await?;
-    let mut metadata = edge.metadata(visit, &parts.headers, deadline);
-    let sent = Body::new(http_body_util::Full::new(framed));
+    let (sent, upload) = if upload::is_upload(endpoint, binding) {
+        let (sent, upload) = Box::pin(upload::open(edge, endpoint, &matched, parts, body)).await?;
+        (sent, Some(upload))
+    } else {
+        let framed = request(edge, visit, endpoint, &matched, parts, body).await?;
+        (Body::new(http_body_util::Full::new(framed)), None)
+    };
+    let mut metadata = edge.metadata(visit, endpoint, &parts.headers, deadline);
     let localized = |p: Problem| p.localized(binding);
 
     if streams {
         metadata.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
-        let upstream = upstream::call(endpoint, metadata, sent, deadline).await.map_err(localized)?;
+        let call = upstream::call(endpoint, metadata, sent, deadline);
+        let upstream = upload::during(upload, visit, call).await.map_err(localized)?;
         let (head_parts, body) = upstream.into_parts();
         let stream =
             JsonStream::new(edge, site, binding, visit.record.outcome.clone(), &head_parts.headers, body, deadline);
@@ -76,12 +82,17 @@ pub(crate) async fn answer(
         return Ok(if head { reply::head(response) } else { response });
     }
     let limit = edge.config.max_reply_bytes;
-    let (from, message) = upstream::unary(endpoint, metadata, sent, deadline, limit).await.map_err(localized)?;
+    let call = upstream::unary(endpoint, metadata, sent, deadline, limit);
+    let (from, message) = upload::during(upload, visit, call).await.map_err(localized)?;
     let mut response = if binding.returns_http_body() {
         http_body(&matched, &message)?
     } else {
         json(edge, &matched, &message, parts)?
     };
+    let said = endpoint.http_reply.map(|number| http_reply::of_field(number, &message[HEAD..])).transpose()?;
+    if let Some(said) = said.flatten() {
+        http_reply::apply(said, &mut response, false)?;
+    }
     upstream::copy_metadata(&from, response.headers_mut());
     Ok(if head { reply::head(response) } else { response })
 }
@@ -225,12 +236,16 @@ fn json(edge: &Inner, matched: &Match<'_>, message: &Bytes, parts: &Parts) -> Re
 
 fn http_body(matched: &Match<'_>, message: &Bytes) -> Result<Response<Body>, Problem> {
     let raw = matched.binding().response_http_body(&message[HEAD..])?;
+    let said = http_reply::of_extensions(&raw.extensions)?;
     let data = match raw.data {
         Cow::Borrowed(part) => message.slice_ref(part),
         Cow::Owned(data) => data.into(),
     };
     let mut response = reply::full(StatusCode::OK, data);
     set_content_type(response.headers_mut(), &raw.content_type);
+    if let Some(said) = said {
+        http_reply::apply(said, &mut response, false)?;
+    }
     Ok(response)
 }
 

@@ -2,6 +2,7 @@
 //! Immutable; a new set of descriptors is a new site, swapped in whole.
 
 use bytes::Bytes;
+use http::HeaderName;
 use jangteo_core::{Error, Result};
 use prost_reflect::{DescriptorPool, Kind, MethodDescriptor};
 use proto::{
@@ -33,8 +34,12 @@ pub(crate) struct Endpoint {
     /// The number of the request's `request_id`, when it has one.
     pub request_id: Option<u32>,
     pub client_streaming: bool,
+    /// The number of the answer's `jangteo.options.v1.HttpReply`, when it has one.
+    pub http_reply: Option<u32>,
     /// NO_SIDE_EFFECTS.
     pub safe: bool,
+    /// HTTP headers that the method reads, and how they are called in metadata.
+    pub headers: Vec<(String, HeaderName)>,
     /// The gRPC path, as a label.
     pub label: Cow<'static, str>,
 }
@@ -54,6 +59,16 @@ impl Site {
         let api = Api::load(pool, &names, options).map_err(|e| {
             Error::invalid(e.method.clone(), "BAD_DESCRIPTORS", e.reason.clone()).with("method", &e.method)
         })?;
+        for binding in api.bindings() {
+            let method = binding.method();
+            if http_reply(method.descriptor()).is_some() && binding.response_body().is_none() {
+                let reason =
+                    "answers with an HttpReply, which is never shown: the route needs a response_body beside it";
+                return Err(
+                    Error::invalid(method.full_name(), "BAD_DESCRIPTORS", reason).with("method", method.full_name())
+                );
+            }
+        }
         let mut endpoints = HashMap::new();
         for method in api.methods() {
             let channel = upstreams.get(method.service()).expect("only these services were loaded").clone();
@@ -108,15 +123,26 @@ fn endpoint(pool: &DescriptorPool, method: &Method, channel: Channel) -> Result<
     let uri = method.grpc_path().parse().map_err(Error::internal)?;
     let request_id = method.descriptor().input().get_field_by_name("request_id");
     let request_id = request_id.filter(|f| matches!(f.kind(), Kind::String) && !f.is_list()).map(|f| f.number());
+    let header = |h: &String| {
+        let name = format!("{}{h}", proto::metadata::HTTP_HEADER).parse();
+        Ok((h.clone(), name.map_err(|e| Error::invalid(method.full_name(), "INVALID_HEADER", format!("{h}: {e}")))?))
+    };
     Ok(Endpoint {
+        headers: policy.headers.iter().map(header).collect::<Result<_>>()?,
         policy,
         channel,
         uri,
         request_id,
         client_streaming: method.client_streaming(),
+        http_reply: http_reply(method.descriptor()),
         safe: idempotency_level(method.descriptor()) == NO_SIDE_EFFECTS,
         label: Cow::Owned(method.grpc_path().to_owned()),
     })
+}
+
+fn http_reply(method: &MethodDescriptor) -> Option<u32> {
+    let is_reply = |kind: Kind| matches!(kind, Kind::Message(m) if m.full_name() == crate::http_reply::NAME);
+    method.output().fields().find(|f| is_reply(f.kind()) && !f.is_list()).map(|f| f.number())
 }
 
 /// `google.protobuf.MethodOptions.IdempotencyLevel`.
@@ -146,6 +172,7 @@ fn policy(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy> {
         request_id: RequestId::Unspecified,
         rate_class: RateClass::Unspecified,
         audit: false,
+        headers: Vec::new(),
         repeatable: idempotency_level(method) != 0,
         streaming: method.is_client_streaming() || method.is_server_streaming(),
     })

@@ -4,6 +4,7 @@
 use crate::{
     edge::Inner,
     frames::{Frames, HEAD},
+    http_reply,
     negotiate::Mode,
     observe::Outcome,
     problem::Problem,
@@ -14,7 +15,7 @@ use crate::{
 use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -103,9 +104,18 @@ impl JsonStream {
         };
         let part = self.binding.response_http_body(&first[HEAD..])?;
         let content_type = part.content_type.into_owned();
+        let said = http_reply::of_extensions(&part.extensions)?;
         self.gathered = part.data.into_owned();
+        let outcome = self.outcome.clone();
         let mut response = Response::new(Body::new(self));
         rest::set_content_type(response.headers_mut(), &content_type);
+        if let Some(said) = said {
+            http_reply::apply(said, &mut response, true)?;
+        }
+        if response.body().is_end_stream() {
+            // There is nothing to wait for: 304.
+            outcome.set(0);
+        }
         Ok(response)
     }
 

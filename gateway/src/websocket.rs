@@ -88,7 +88,7 @@ pub(crate) async fn answer(
     edge.admit(visit, found.endpoint, &headers).await?;
     let key = idempotency::key(&headers)?.map(str::to_owned);
     let deadline = edge.timeout(found.endpoint, &headers)?.map(|t| Instant::now() + t);
-    let mut metadata = edge.metadata(visit, &headers, deadline);
+    let mut metadata = edge.metadata(visit, found.endpoint, &headers, deadline);
     metadata.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
     visit.socket = Some(Accepted {
         upgrade,

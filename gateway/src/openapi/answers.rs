@@ -7,6 +7,8 @@ enum When {
     Always,
     Body,
     Key,
+    /// The service answers parts of what there is.
+    Part,
     /// The connection answers before anything is parsed, without JSON.
     Bare,
 }
@@ -22,6 +24,7 @@ const REFUSALS: &[(u16, &str, When, &str)] = &[
     (413, "BodyTooLarge", When::Body, "The body is too large, as it is or decompressed."),
     (414, "UriTooLong", When::Always, "The address is too long."),
     (415, "UnsupportedMediaType", When::Body, "The body is of a type or an encoding that is not taken."),
+    (416, "RangeNotSatisfiable", When::Part, "`Range` asks for what is beyond the end."),
     (422, "KeyReused", When::Key, "The Idempotency-Key was used before, for another request."),
     (429, "TooManyRequests", When::Always, "A limit is reached; `Retry-After` tells for how long."),
     (431, "HeadersTooLarge", When::Bare, "The headers are too many or too large."),
@@ -78,12 +81,17 @@ pub(super) fn headers() -> Value {
     all.iter().map(|name| ((*name).to_owned(), header(name))).collect::<Map<_, _>>().into()
 }
 
-/// Every status of an operation, by number. `revalidated`: an answer with an entity tag.
-pub(super) fn of(mut success: Value, body: bool, key: bool, revalidated: bool) -> Value {
+/// Every status of an operation, by number. `revalidated`: an answer with an entity tag. `said`: the service chooses among
+/// the statuses of success.
+pub(super) fn of(mut success: Value, body: bool, key: bool, revalidated: bool, said: bool) -> Value {
     success["headers"] = headers();
     let mut all = Map::new();
     if revalidated {
         success["headers"]["ETag"] = header("ETag");
+        all.insert("304".into(), json!({"description": "The client has it already."}));
+    }
+    if said {
+        all.insert("2XX".into(), success.clone());
         all.insert("304".into(), json!({"description": "The client has it already."}));
     }
     all.insert("200".into(), success);
@@ -92,6 +100,7 @@ pub(super) fn of(mut success: Value, body: bool, key: bool, revalidated: bool) -
             When::Always | When::Bare => true,
             When::Body => body,
             When::Key => key,
+            When::Part => said,
         };
         if possible {
             all.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}));

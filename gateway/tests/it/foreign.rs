@@ -38,6 +38,8 @@ async fn methods_without_a_policy_are_public_when_they_are_not_ours() {
 fn what_can_not_be_served_is_named() {
     let bare = site(&compiled("jangteo/bare/v1/bare.proto"), "jangteo.bare.v1.BareService").err().unwrap();
     assert!(bare.to_string().contains("jangteo.bare.v1.BareService.Forgotten"), "{bare}");
+    let shown = site(&compiled("acme/shown.proto"), "acme.Shown").err().unwrap();
+    assert!(shown.to_string().contains("acme.Shown.Keep"), "{shown}");
     let absent = site(&pool(), "edge.test.v1.Absent").err().unwrap();
     assert!(absent.to_string().contains("edge.test.v1.Absent"), "{absent}");
     assert!(site(&pool(), SERVICE).is_ok());

@@ -1,5 +1,6 @@
 //! A gRPC server written by hand, frame by frame, so that it can misbehave on purpose.
 
+use crate::files::{self, HttpBody, UploadRequest};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures::{Stream, StreamExt, future::BoxFuture, stream};
@@ -92,22 +93,6 @@ pub struct Asked {
     pub asked: Vec<u8>,
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub struct HttpBody {
-    #[prost(string, tag = "1")]
-    pub content_type: String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub data: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct UploadRequest {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(message, optional, tag = "2")]
-    pub file: Option<HttpBody>,
-}
-
 /// What the server saw.
 #[derive(Default)]
 pub struct Seen {
@@ -115,6 +100,10 @@ pub struct Seen {
     pub cancelled: AtomicUsize,
     /// Streams of requests that broke off.
     pub cut: AtomicUsize,
+    /// Of archived files: the lengths of their pieces.
+    pub pieces: Mutex<Vec<usize>>,
+    /// Lets the archive read on behind a first piece of `gate`.
+    pub gate: tokio::sync::Notify,
     pub headers: Mutex<HeaderMap>,
 }
 
@@ -164,6 +153,9 @@ impl Library {
                 .map(|m| m.map(|m| Number { value: Number::decode(m).unwrap().value * 2 }.encode_to_vec()));
             return Ok(reply(doubled, None));
         }
+        if method == "Archive" {
+            return files::archive(frames(body, self.seen.clone()), &self.seen).await;
+        }
         let all: Vec<Bytes> =
             frames(body, self.seen.clone()).collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
         let first = all.first().cloned().unwrap_or_default();
@@ -208,11 +200,11 @@ impl Library {
                     ..Default::default()
                 }))
             }
-            "Download" => Ok(one(&HttpBody { content_type: "text/csv".into(), data: b"a,b\n1,2\n".to_vec() })),
+            "Fetch" | "FetchWhole" => files::fetch(&parts.headers, method == "FetchWhole"),
+            "Download" => Ok(one(&HttpBody::of("text/csv", b"a,b\n1,2\n"))),
             "DownloadPieces" => {
-                let pieces = ["one ", "two ", "three"].map(|p| {
-                    Ok(HttpBody { content_type: "text/plain".into(), data: p.as_bytes().to_vec() }.encode_to_vec())
-                });
+                let pieces =
+                    ["one ", "two ", "three"].map(|p| Ok(HttpBody::of("text/plain", p.as_bytes()).encode_to_vec()));
                 Ok(reply(stream::iter(pieces), None))
             }
             other => Err(Status::unimplemented(format!("no {other}"))),
@@ -365,7 +357,7 @@ fn trailers(status: Option<Status>) -> HeaderMap {
     trailers
 }
 
-fn reply(
+pub fn reply(
     messages: impl Stream<Item = Result<Vec<u8>, Status>> + Send + 'static,
     end: Option<Status>,
 ) -> Response<Body> {
@@ -380,7 +372,7 @@ fn framed(frames: Vec<Bytes>, whole: bool) -> Response<Body> {
     respond(Body::new(StreamBody::new(stream::iter(frames.collect::<Vec<_>>()))))
 }
 
-fn one(message: &impl Message) -> Response<Body> {
+pub fn one(message: &impl Message) -> Response<Body> {
     framed(vec![frame(0, &message.encode_to_vec())], true)
 }
 

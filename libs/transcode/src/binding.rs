@@ -65,6 +65,8 @@ pub struct HttpBody<'w> {
     pub content_type: Cow<'w, str>,
     /// The body as it is.
     pub data: Cow<'w, [u8]>,
+    /// Each a `google.protobuf.Any`.
+    pub extensions: Vec<Cow<'w, [u8]>>,
 }
 
 /// A field within a message within…: indices into the plans, from the request down.
@@ -252,6 +254,12 @@ impl Binding {
         })
     }
 
+    /// Of a binding that takes a stream of `google.api.HttpBody`: appends a message behind the first, which has said all
+    /// else, that holds a piece of the body.
+    pub fn http_body_piece(&self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        self.raw_body("", data, out)
+    }
+
     /// Of a binding that returns `google.api.HttpBody`: its content.
     pub fn response_http_body<'w>(&self, wire: &'w [u8]) -> Result<HttpBody<'w>> {
         let body = match self.response_field {
@@ -263,10 +271,17 @@ impl Binding {
             Cow::Owned(wire) => http_body(&wire).map(|body| HttpBody {
                 content_type: Cow::Owned(body.content_type.into_owned()),
                 data: Cow::Owned(body.data.into_owned()),
+                extensions: body.extensions.into_iter().map(|any| Cow::Owned(any.into_owned())).collect(),
             }),
         }
         .map_err(|error| error.of(Place::Response))
     }
+}
+
+/// The content of a singular message field, if it is there.
+pub fn message_field(number: u32, wire: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
+    let found = records(number, wire).map_err(|error| error.of(Place::Response))?;
+    Ok((!found.is_empty()).then_some(found))
 }
 
 /// All records of a singular message field, merged; borrowed if there is one.
@@ -290,15 +305,17 @@ fn records(field: u32, wire: &[u8]) -> Result<Cow<'_, [u8]>> {
 
 fn http_body(wire: &[u8]) -> Result<HttpBody<'_>> {
     let (mut content_type, mut data): (&[u8], &[u8]) = (b"", b"");
+    let mut extensions = Vec::new();
     let mut cursor = Cursor::new(wire);
     while let Some((number, wire_type)) = cursor.tag()? {
         match (number, wire_type) {
             (1, wire::LEN) => content_type = cursor.bytes()?,
             (2, wire::LEN) => data = cursor.bytes()?,
+            (3, wire::LEN) => extensions.push(Cow::Borrowed(cursor.bytes()?)),
             _ => cursor.skip(number, wire_type)?,
         }
     }
     let content_type =
         std::str::from_utf8(content_type).map_err(|_| Error::wire("a content type that is not UTF-8"))?;
-    Ok(HttpBody { content_type: Cow::Borrowed(content_type), data: Cow::Borrowed(data) })
+    Ok(HttpBody { content_type: Cow::Borrowed(content_type), data: Cow::Borrowed(data), extensions })
 }

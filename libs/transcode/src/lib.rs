@@ -19,7 +19,7 @@ mod wire_to_json;
 mod wkt;
 
 pub use api::{Api, Match, Method, RouteError};
-pub use binding::{Binding, Body, BodyType, HttpBody, Variable};
+pub use binding::{Binding, Body, BodyType, HttpBody, Variable, message_field};
 pub use error::{Error, Kind, LoadError, Place};
 pub use plan::{MessageId, Options, Types};
 pub use template::{Capture, Segment, Template};

@@ -98,7 +98,7 @@ impl Binding {
         }
     }
 
-    fn raw_body(&self, content_type: &str, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn raw_body(&self, content_type: &str, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
         if !self.takes_http_body {
             return Err(Error::new(Kind::WrongType, "this method takes JSON"));
         }

@@ -315,9 +315,9 @@ fn http_bodies_go_through() {
     let wire = upload.request_http_body(None, "a/b", b"hi", &[]).unwrap();
     assert_eq!(wire, b"\x12\x09\x0a\x03a/b\x12\x02hi\x0a\x01n");
     let body = upload.binding().response_http_body(b"\x0a\x03a/b\x12\x02hi").unwrap();
-    assert_eq!(body, HttpBody { content_type: Cow::Borrowed("a/b"), data: Cow::Borrowed(b"hi") });
+    assert_eq!(body, HttpBody { content_type: Cow::Borrowed("a/b"), data: Cow::Borrowed(b"hi"), extensions: vec![] });
     let body = echo.binding().response_http_body(b"\x12\x05\x0a\x03a/b\x0a\x01n\x12\x04\x12\x02hi").unwrap();
-    assert_eq!(body, HttpBody { content_type: Cow::Borrowed("a/b"), data: Cow::Borrowed(b"hi") });
+    assert_eq!(body, HttpBody { content_type: Cow::Borrowed("a/b"), data: Cow::Borrowed(b"hi"), extensions: vec![] });
     assert_eq!(echo.binding().response_http_body(b"").unwrap().data, &b""[..]);
     assert!(upload.binding().response_http_body(b"\x0a\x01\xff").is_err());
     let put = library().route("PUT", "/v1/books/x").unwrap();
