@@ -1,0 +1,52 @@
+//! The providers that the configuration names. Whoever adds one adds its section to [`Providers`] and its constructor to
+//! [`Providers::outside`], nothing else.
+
+use super::{
+    Provider, sandbox,
+    stripe::{self, Stripe},
+    toss::{self, Toss},
+};
+use jangteo_core::Result;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// `payment.providers.<name>`; a provider without a section is not used.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Providers {
+    /// The sandbox. Without a section it is used in embedded mode, unless another provider is.
+    pub sandbox: Option<sandbox::Config>,
+    pub toss: Option<toss::Config>,
+    pub stripe: Option<stripe::Config>,
+}
+
+impl Providers {
+    /// Those that are not the sandbox, in the order in which equals are preferred.
+    pub fn outside(&self) -> Result<Vec<Arc<dyn Provider>>> {
+        let mut all: Vec<Arc<dyn Provider>> = Vec::new();
+        if let Some(cfg) = &self.toss {
+            all.push(Arc::new(Toss::new(cfg.clone())?));
+        }
+        if let Some(cfg) = &self.stripe {
+            all.push(Arc::new(Stripe::new(cfg.clone())?));
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_are_named_are_built() {
+        let sections =
+            r#"{"stripe": {"secret_key": "sk_1", "webhook_secret": "whsec_1"}, "toss": {"secret_key": "sk_2"}}"#;
+        let providers: Providers = serde_json::from_str(sections).unwrap();
+        let names: Vec<_> = providers.outside().unwrap().iter().map(|p| p.name().to_owned()).collect();
+        assert_eq!(names, ["toss", "stripe"]);
+        assert!(Providers::default().outside().unwrap().is_empty());
+        let half: Providers = serde_json::from_str(r#"{"stripe": {"secret_key": "sk_1"}}"#).unwrap();
+        assert!(half.outside().is_err(), "its webhooks could not be checked");
+    }
+}
