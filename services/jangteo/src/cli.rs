@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{operate, serve, services::select};
+use crate::{demo, operate, sagas, serve, services::select};
 use clap::{Args, Parser, Subcommand};
 use jangteo_core::Result;
 use kit::Config;
@@ -48,9 +48,20 @@ enum Command {
     },
     /// Load the demo data; running it again changes nothing
     Seed,
+    /// Check the stored data of every service: ledger, stock, orders … Fails when anything is wrong
+    Verify {
+        /// `all`, or names separated by commas
+        #[arg(default_value = "all")]
+        services: String,
+    },
+    /// Show what the market does under pressure
+    #[command(subcommand)]
+    Demo(demo::Demo),
     /// Inspect and repair event delivery
     #[command(subcommand)]
     Events(operate::Events),
+    /// List orders that do not get on, or push one
+    Sagas(sagas::Sagas),
     /// Print the OpenAPI description of the market
     Openapi {
         /// As a Postman collection instead
@@ -67,7 +78,10 @@ impl Cli {
             Command::Gateway(args) => serve::gateway(config, args).await,
             Command::Migrate { services } => operate::migrate(config, &select(&services)?).await,
             Command::Seed => operate::seed(config).await,
+            Command::Verify { services } => operate::verify(config, &select(&services)?).await,
+            Command::Demo(demo) => demo::run(demo).await,
             Command::Events(command) => operate::events(config, command).await,
+            Command::Sagas(args) => sagas::run(config, args).await,
             Command::Openapi { postman } => operate::openapi(config, postman),
         }
     }

@@ -3,7 +3,7 @@
 use crate::{seed, services::SERVICES};
 use bus::{Position, Replay, Stop};
 use clap::Subcommand;
-use jangteo_core::{Error, Page, Result, SystemClock, from_micros};
+use jangteo_core::{Code, Error, Page, Result, SystemClock, from_micros};
 use kit::{Config, Entry, Market, telemetry};
 use std::{
     io::{ErrorKind, Write},
@@ -57,6 +57,23 @@ pub async fn seed(config: Config) -> Result<()> {
     running.stop(std::future::ready(())).await;
     telemetry.flush().await;
     loaded
+}
+
+/// Reads the stores beside a running market; calls of one service to another stay inside this process.
+pub async fn verify(config: Config, services: &[Entry]) -> Result<()> {
+    let telemetry = telemetry::init(&config, "verify")?;
+    let market = Market::build(config, Arc::new(SystemClock), services, SERVICES).await?;
+    let mut wrong = 0;
+    for found in market.verify().await? {
+        println!("{}\t{}\t{}", found.service, found.check, if found.wrong.is_empty() { "ok" } else { "WRONG" });
+        found.wrong.iter().for_each(|line| println!("  {line}"));
+        wrong += found.wrong.len();
+    }
+    telemetry.flush().await;
+    match wrong {
+        0 => Ok(()),
+        n => Err(Error::new(Code::DataLoss, "CHECKS_FAILED", format!("{n} things are wrong with the stored data"))),
+    }
 }
 
 pub async fn events(config: Config, command: Events) -> Result<()> {

@@ -11,7 +11,7 @@ use proto::{
     Client,
     jangteo::{
         auth::v1::{LoginRequest, RegisterRequest, TokenSet, auth_service},
-        catalog::v1::{self as catalog, Condition, ProductStatus, catalog_service},
+        catalog::v1::{self as catalog, Condition, ParcelSize, ProductStatus, catalog_service},
         user::v1::{GetUserRequest, UpdateMeRequest, user_service},
     },
 };
@@ -68,6 +68,20 @@ fn email(key: &str) -> String {
 impl Listing {
     fn condition(&self) -> Condition {
         Condition::from_str_name(&format!("CONDITION_{}", upper_snake(&self.condition))).unwrap_or_default()
+    }
+
+    /// As its category is usually packed; nothing is said of what no parcel carrier takes.
+    fn parcel(&self) -> Option<ParcelSize> {
+        let (weight_grams, sum_cm) = match self.category.as_str() {
+            "phones" | "wearables" | "watches-jewelry" | "skincare" | "perfume" | "tickets" => (500, 40),
+            "novels" | "comics" | "textbooks" | "kids-books" | "records" => (1_000, 60),
+            "women-clothes" | "men-clothes" | "kids-clothes" | "shoes" | "bags" | "hiking" => (1_500, 80),
+            "tablets" | "cameras" | "audio" | "games" | "toys" | "figures" | "board-games" => (2_000, 80),
+            "computers" | "kitchen-appliances" | "lighting" | "plants" | "food" | "dog" | "cat" => (5_000, 120),
+            "cleaning-appliances" | "seasonal-appliances" | "camping" => (12_000, 160),
+            _ => return None,
+        };
+        Some(ParcelSize { weight_grams, sum_cm })
     }
 
     /// Most are on sale; some are promised or gone, as in any market.
@@ -197,7 +211,7 @@ impl Seed<'_> {
                 continue;
             }
             let cx = self.call(Some(&sessions[&listing.seller]));
-            let (condition, status) = (listing.condition().into(), listing.status());
+            let (condition, status, parcel) = (listing.condition().into(), listing.status(), listing.parcel());
             let req = catalog::CreateProductRequest {
                 title: listing.title,
                 description: listing.description,
@@ -207,7 +221,9 @@ impl Seed<'_> {
                 condition,
                 stock: Some(listing.stock),
                 tags: listing.tags,
+                parcel,
                 request_id: format!("seed-{}", listing.key),
+                ..Default::default()
             };
             let product_id = self.catalog.create_product(&cx, req).await?.product_id;
             self.turn(&cx, &product_id, &listing.key, status).await?;

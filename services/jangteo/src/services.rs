@@ -3,7 +3,19 @@
 use jangteo_core::{Error, Result};
 use kit::{Entry, entry};
 
-pub const SERVICES: &[Entry] = &[entry::<auth::Auth>(), entry::<user::Users>(), entry::<catalog::Catalog>()];
+pub const SERVICES: &[Entry] = &[
+    entry::<auth::Auth>(),
+    entry::<user::Users>(),
+    entry::<catalog::Catalog>(),
+    entry::<media::Media>(),
+    entry::<search::Search>(),
+    entry::<cart::Carts>(),
+    entry::<order::Orders>(),
+    entry::<payment::Payments>(),
+    entry::<shipping::Shipping>(),
+    entry::<notification::Notifications>(),
+    entry::<review::Reviews>(),
+];
 
 /// `all`, or names separated by commas.
 pub fn select(names: &str) -> Result<Vec<Entry>> {

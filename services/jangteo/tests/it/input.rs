@@ -1,9 +1,12 @@
 //! Bad input: a 400 in the one error shape that names the JSON path, and nothing written.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use testkit::{Reply, Topology};
 
 use crate::{
+    descriptors::{body, matching, methods, pattern},
     everywhere, stores,
     world::{Person, SOON, join, lamp, market, sell, setup},
 };
@@ -129,14 +132,41 @@ fn complaint(reply: &Reply, fields: Fields) -> Option<String> {
     (!found).then(|| format!("names {named:?} instead of {fields:?}"))
 }
 
-/// The number of events, once those of the set-up have all been written.
+/// The number of events, once those of the set-up have all been written: the profile's and what follows from it.
 async fn settled(market: &testkit::Market) -> i64 {
     testkit::eventually(SOON, async || {
         let store = stores::Store::open(market, "user").await;
-        (store.count("event", "aggregate = 'profile'").await == 1).then_some(())
+        let before = stores::events(market).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = stores::events(market).await;
+        (store.count("event", "aggregate = 'profile'").await == 1 && before == now).then_some(now)
     })
-    .await;
-    stores::events(market).await
+    .await
+}
+
+/// A field that a method doesn't know is most often one that is written wrongly.
+#[tokio::test]
+async fn no_method_takes_a_field_that_it_does_not_know() {
+    let market = market(Topology::Embedded).await;
+    let client = market.client();
+    let person = join(&client).await;
+    let (mut asked, mut wrong) = (0, Vec::new());
+    for method in methods() {
+        let open = method.policy.roles.is_empty() || method.policy.roles.contains(&"user".to_owned());
+        let Some(route) = method.route.as_ref().filter(|route| open && route.has_body && route.raw.is_none()) else {
+            continue;
+        };
+        let variable = route.variable().and_then(|name| method.input.get_field_by_name(name));
+        let id = variable.and_then(|field| pattern(&field)).map_or("sample".to_owned(), |p| matching(&p));
+        let mut content = body(&method.input, route, &mut |_| None);
+        content["misspelt"] = json!("as it is");
+        let request = client.request(route.verb.clone(), route.path(&id)).json(content);
+        let reply = request.bearer(&person.access).key(&method.policy.path).send().await;
+        wrong.extend(complaint(&reply, &["misspelt"]).map(|why| format!("{why}\n{reply:?}")));
+        asked += 1;
+    }
+    assert!(asked > 30, "only {asked} methods");
+    assert!(wrong.is_empty(), "{} of {asked} answers are wrong\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
 everywhere!(wrong_requests_get_their_own_answers);

@@ -1,5 +1,6 @@
 //! The market from outside: the real program in all its shapes, through the edge.
 
+mod chaos;
 mod crashes;
 mod descriptors;
 mod idempotency;
@@ -9,8 +10,11 @@ mod policy;
 mod scenarios;
 mod secrets;
 mod sessions;
+mod shopping;
 mod stores;
+mod things;
 mod traces;
+mod trade;
 mod world;
 
 #[path = "../../src/services.rs"]

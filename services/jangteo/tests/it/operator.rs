@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use serde_json::{Value, json};
-use testkit::{Client, Topology, eventually};
+use testkit::{Client, Process, Topology, eventually};
 
 use crate::{
     descriptors::methods,
@@ -119,5 +119,20 @@ async fn the_readme_tells_the_truth() {
         ["\"mailSent\":true", "\"displayName\":\"한소라\"", "\"categories\":", "\"productId\":", "\"products\":"]
     {
         assert!(printed.contains(expected), "no {expected} in\n{printed}");
+    }
+}
+
+/// What a stranger is shown first of what the market can stand; it starts a market of its own.
+#[tokio::test]
+async fn the_races_of_the_demonstration_hold() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let mut demo = Process::new("demo", env!("CARGO_BIN_EXE_jangteo"), log).args(["demo", "race", "--buyers", "20"]);
+    demo.start();
+    let status = demo.wait(4 * SOON).await;
+    let printed = demo.log();
+    assert!(status.success(), "{status}\n{printed}");
+    for race in ["the last unit", "ten adds at once", "a double-clicked payment", "one key a thousand times"] {
+        assert!(printed.contains(&format!("held  {race}")), "{race}\n{printed}");
     }
 }

@@ -26,6 +26,11 @@ pub fn setup(topology: Topology) -> Setup {
         .env("JANGTEO_AUTH__ADMIN_EMAIL", ADMIN)
         .env("JANGTEO_AUTH__ADMIN_MUST_VERIFY", "false")
         .env("JANGTEO_AUTH__MAIL__FOLDER", "{folder}/mail")
+        .env("JANGTEO_MEDIA__FOLDER", "{folder}/media")
+        .env("JANGTEO_PAYMENT__PROVIDERS__SANDBOX__ENABLED", "true")
+        .env("JANGTEO_SHIPPING__SANDBOX", "true")
+        .env("JANGTEO_SHIPPING__SANDBOX_STEP_MS", "50")
+        .env("JANGTEO_NOTIFICATION__SANDBOX", "{folder}/notices")
 }
 
 pub async fn market(topology: Topology) -> Market {

@@ -179,7 +179,10 @@ pub async fn news_that_overtakes_the_answer_is_not_lost(kind: Kind) {
     w.market.fail("Authorise", &[Slow]);
     let placing = w.place("k", &[(LAMP, 1)]);
     let news = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // It has been asked, and has not answered yet.
+        while w.market.state().payments.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let id = w.only().await.order_id;
         w.market.state().payments.get_mut(&id).unwrap().set_status(PaymentStatus::Authorised);
         let this = &w.orders;
