@@ -17,3 +17,8 @@ mod impls {
     use proto::rules::{self, Checked, Path};
     include!(concat!(env!("OUT_DIR"), "/tests/impls.rs"));
 }
+
+#[test]
+fn messages_of_imported_files_come_along() {
+    assert_eq!(jangteo::options::v1::HttpReply::default().status, 0);
+}

@@ -267,7 +267,7 @@ async fn call(
     if OF_CARTS.contains(&name(method))
         && let Some(person) = cast.person(who)
     {
-        cast.peer.into_cart(client, person).await;
+        cast.peer.add_to_cart(client, person).await;
     }
     let mut request = client.request(route.verb.clone(), path);
     match route.raw.as_deref() {

@@ -49,16 +49,8 @@ impl Buyer {
         })
     }
 
-    /// The decision about an order. While there is none, the same request comes again under its key, as its docs say.
     pub async fn place(&self, client: &Client, order: Value) -> Reply {
-        let key = key();
-        eventually(SOON, async || {
-            let request = client.post("/v1/orders", order.clone()).bearer(&self.person.access).key(&key);
-            let reply = request.send().await;
-            let undecided = [503, 504].contains(&reply.status) || reply.reason() == Some("CONTENTION");
-            if undecided { Err(reply) } else { Ok(reply) }
-        })
-        .await
+        place(client, &self.person, order).await
     }
 
     pub async fn orders(&self, client: &Client, id: &str) -> Reply {
@@ -82,6 +74,17 @@ impl Buyer {
         })
         .await
     }
+}
+
+/// The decision about an order. While there is none, the same request comes again under its key, as its docs say.
+pub async fn place(client: &Client, buyer: &Person, order: Value) -> Reply {
+    let key = key();
+    eventually(SOON, async || {
+        let reply = client.post("/v1/orders", order.clone()).bearer(&buyer.access).key(&key).send().await;
+        let undecided = [503, 504].contains(&reply.status) || reply.reason() == Some("CONTENTION");
+        if undecided { Err(reply) } else { Ok(reply) }
+    })
+    .await
 }
 
 pub async fn card(client: &Client, person: &Person, number: &str) -> String {

@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     descriptors::{body, creator},
-    shopping::{Buyer, GOOD_CARD, book, card, key, offer, picture, shipment},
+    shopping::{Buyer, GOOD_CARD, book, card, key, offer, picture, place, shipment},
     world::{Person, SOON, login},
 };
 
@@ -78,13 +78,13 @@ impl Peer {
         client.post("/v1/cart/items", item).send().await.expect(200).str("guestToken").to_owned()
     }
 
-    pub async fn into_cart(&self, client: &Client, person: &Person) {
+    pub async fn add_to_cart(&self, client: &Client, person: &Person) {
         let item = json!({"productId": self.product, "quantity": 1});
         client.post("/v1/cart/items", item).bearer(&person.access).send().await.expect(200);
     }
 
     async fn shared_cart(&self, client: &Client, owner: &Person) -> String {
-        self.into_cart(client, owner).await;
+        self.add_to_cart(client, owner).await;
         let share = client.post("/v1/cart:share", json!({})).bearer(&owner.access);
         share.send().await.expect(200).str("shareToken").to_owned()
     }
@@ -115,8 +115,7 @@ impl Peer {
     /// The page on which the owner confirms a payment.
     async fn checkout(&self, client: &Client, owner: &Person) -> String {
         let card = card(client, owner, ASKS_THE_BUYER).await;
-        let placed = client.post("/v1/orders", order(&self.product, &card)).bearer(&owner.access).key(key());
-        let placed = placed.send().await.expect(200);
+        let placed = place(client, owner, order(&self.product, &card)).await.expect(200);
         placed.str("/payment/redirectUrl").rsplit('/').next().expect("a token").to_owned()
     }
 
@@ -147,7 +146,7 @@ struct Bought {
 }
 
 async fn buy(client: &Client, buyer: &Person, order: Value) -> Bought {
-    let paid = client.post("/v1/orders", order).bearer(&buyer.access).key(key()).send().await.expect(200);
+    let paid = place(client, buyer, order).await.expect(200);
     assert_eq!(paid["status"], "ORDER_STATUS_PAID", "{paid:?}");
     let order = paid.str("orderId").to_owned();
     let shipment = shipment(client, buyer, &order, 1).await;

@@ -59,13 +59,14 @@ pub async fn join(client: &Client) -> Person {
 
 pub async fn join_as(client: &Client, email: &str) -> Person {
     let body = json!({"email": email, "password": PASSWORD, "displayName": "Nari"});
-    client.post("/v1/auth/register", body).send().await.expect(200);
+    accepted(|| client.post("/v1/auth/register", body.clone())).await;
     login(client, email).await
 }
 
 /// Opens another session.
 pub async fn login(client: &Client, email: &str) -> Person {
-    let reply = client.post("/v1/auth/login", json!({"email": email, "password": PASSWORD})).send().await.expect(200);
+    let proofs = json!({"email": email, "password": PASSWORD});
+    let reply = accepted(|| client.post("/v1/auth/login", proofs.clone())).await;
     Person {
         email: email.to_owned(),
         user_id: reply.str("userId").to_owned(),
