@@ -10,12 +10,10 @@ use crate::{
     world::{ADMIN, Person, SOON, join, join_as},
 };
 
-pub const DECLINED: &str = "4000000000009995";
-
 /// Cards of the sandbox: see `services/payment/src/provider/sandbox/cards.rs`.
 pub const CARDS: [&str; 8] = [
     GOOD_CARD,
-    DECLINED,
+    "4000000000009995", // declined
     "4000000000003220", // confirmed on a page
     "4000000000000473", // the same, and the webhook comes three times
     "4000000000000440", // hangs, then went through
