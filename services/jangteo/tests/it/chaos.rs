@@ -61,8 +61,8 @@ mod killed_in {
     services!(cart, catalog, media, notification, order, payment, review, search, shipping);
 }
 
-/// Places that these trades do not pass yet: two databases behind one basket, a hold that nobody releases, a review that
-/// only time reveals, a notice that leaves the market. The services' own tests start from what a process leaves behind there.
+/// Places that these trades never pass, so that no process was killed there: two databases behind one basket, a hold that
+/// nobody releases, a review that only time reveals, a notice that leaves the market.
 const NOT_PASSED: [&str; 4] = [
     "catalog.hold.between_databases",
     "catalog.expire.after_commit",
