@@ -153,6 +153,10 @@ async function jangteo() {
   let key = 0;
   return {
     name: "jangteo",
+    "change found": (word) => found(
+      () => ask("PATCH", `/v1/products/${any(ids)}`, { title: `${word} lamp` }, seller),
+      async () => (await ask("GET", `/v1/search/products?q=${word}`)).hits.length > 0,
+    ),
     pid: child.pid,
     search: async () => {
       const found = await ask("GET", `/v1/search/products?q=${any(nouns)}&pageSize=10`);
@@ -184,8 +188,8 @@ async function vendure() {
   const child = start("vendure", process.execPath, options.postgres ? [...args, options.postgres] : args, { NODE_ENV: "production" });
   const log = path.join(folder, "vendure.log");
   await until("vendure", async () => fs.readFileSync(log, "utf8").includes("ready"), 900);
-  const ask = async (query, variables, session) => {
-    const reply = await request(port, "POST", "/shop-api", { query, variables }, session?.token ? { authorization: `Bearer ${session.token}` } : {});
+  const ask = async (query, variables, session, path = "/shop-api") => {
+    const reply = await request(port, "POST", path, { query, variables }, session?.token ? { authorization: `Bearer ${session.token}` } : {});
     if (session) session.token ??= reply.headers["vendure-auth-token"];
     const problem = reply.json.errors?.[0] ?? Object.values(reply.json.data ?? {}).find((v) => v?.errorCode);
     if (problem) throw new Error(JSON.stringify(problem));
@@ -206,8 +210,15 @@ async function vendure() {
   const id = () => String(1 + Math.floor(Math.random() * count));
   await until("vendure's search", async () => (await ask(queries.search, { term: "lamp" })).search.totalItems > 0);
   let person = 0;
+  const admin = {};
+  await ask('mutation { login(username: "superadmin", password: "superadmin") { __typename } }', {}, admin, "/admin-api");
+  const rename = 'mutation($id: ID!, $name: String!) { updateProduct(input: { id: $id, translations: [{ languageCode: en, name: $name }] }) { id } }';
   return {
     name: "vendure",
+    "change found": (word) => found(
+      () => ask(rename, { id: id(), name: `${word} lamp` }, admin, "/admin-api"),
+      async () => (await ask(queries.search, { term: word })).search.totalItems > 0,
+    ),
     pid: child.pid,
     search: async () => {
       if ((await ask(queries.search, { term: any(nouns) })).search.items.length !== 10) throw new Error("a search found nothing");
@@ -230,17 +241,26 @@ async function vendure() {
 
 // ---- measuring
 
+/// Returns once what was changed can be found.
+async function found(change, find) {
+  await change();
+  for (const end = Date.now() + 20000; !(await find()); ) {
+    if (Date.now() > end) throw new Error("not found within 20 s");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 async function measure(shop, work, seconds) {
   const latencies = [];
   const errors = new Map();
   const end = performance.now() + seconds * 1000;
   const before = cpu(shop.pid);
   const begun = performance.now();
-  await Promise.all(Array.from({ length: atOnce }, async () => {
+  await Promise.all(Array.from({ length: work === "change found" ? 1 : atOnce }, async () => {
     while (performance.now() < end) {
       const start = performance.now();
       try {
-        await shop[work]();
+        await shop[work](`w${Math.random().toString(36).slice(2, 12)}`);
         latencies.push(performance.now() - start);
       } catch (error) {
         const text = String(error.message).slice(0, 200);
@@ -267,7 +287,7 @@ async function main() {
   console.log(`${os.cpus().length} cores, ${os.cpus()[0].model}; node ${process.version}; ${count} products, ${atOnce} at a time, ` +
     `${options.rounds} rounds of ${options.seconds} s; ${options.postgres ? "Vendure on PostgreSQL" : "both on SQLite"}`);
   const shops = [await vendure(), await jangteo()];
-  const works = ["search", "product page", "add to cart", "checkout"];
+  const works = ["search", "product page", "add to cart", "checkout", "change found"];
   const seen = new Map();
   for (const shop of shops) for (const work of works) await measure(shop, work, 1);
   for (let round = 0; round < Number(options.rounds); round++) {

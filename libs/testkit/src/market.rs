@@ -279,6 +279,12 @@ impl Market {
         &mut self.backing.as_mut().expect("an embedded market has no nats").nats
     }
 
+    /// The market's PostgreSQL database; panics on embedded stores.
+    #[track_caller]
+    pub fn postgres(&self) -> &Database {
+        &self.backing.as_ref().expect("an embedded market has no postgres").database
+    }
+
     /// The URL of its PostgreSQL database, unless it runs on embedded stores.
     pub fn database(&self) -> Option<&str> {
         self.backing.as_ref().map(|backing| backing.database.url())

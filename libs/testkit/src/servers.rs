@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{ConnectOptions, ConnectionTrait};
+use rustix::process::{Pid, Signal, kill_process};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 
 use crate::{Process, free_port};
@@ -50,6 +51,48 @@ impl Database {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Cuts every connection and refuses new ones, as clients see a server that restarts; until [`Database::reopen`].
+    pub async fn shut(&self) {
+        let refuse = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name);
+        let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name);
+        for sql in [refuse, cut] {
+            administer(sql).await.expect("shut a database");
+        }
+    }
+
+    pub async fn reopen(&self) {
+        administer(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)).await.expect("reopen a database");
+    }
+
+    /// SIGSTOP to whoever serves its connections: they hang, open. SIGCONT when the guard goes.
+    pub async fn freeze(&self) -> Frozen {
+        let sql = format!("SELECT pid FROM pg_stat_activity WHERE datname = '{}'", self.name);
+        let server = administrator().await.expect("reach the server");
+        let rows = server.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.expect("list backends");
+        server.close().await.expect("leave the server");
+        let pids = rows.iter().filter_map(|row| Pid::from_raw(row.try_get_by_index(0).ok()?)).collect();
+        let frozen = Frozen(pids);
+        frozen.signal(Signal::STOP);
+        frozen
+    }
+}
+
+/// Backends that stand still.
+pub struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn signal(&self, signal: Signal) {
+        for pid in &self.0 {
+            let _ = kill_process(*pid, signal); // it may have ended meanwhile
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal(Signal::CONT);
+    }
 }
 
 /// Creates an empty database in the run's PostgreSQL.
@@ -75,10 +118,14 @@ impl Drop for Database {
     }
 }
 
-async fn administer(sql: String) -> Result<(), sea_orm::DbErr> {
+async fn administrator() -> Result<DatabaseConnection, sea_orm::DbErr> {
     let mut options = ConnectOptions::new(postgres());
     options.max_connections(1).sqlx_logging(false);
-    let connection = sea_orm::Database::connect(options).await?;
+    sea_orm::Database::connect(options).await
+}
+
+async fn administer(sql: String) -> Result<(), sea_orm::DbErr> {
+    let connection = administrator().await?;
     let result = connection.execute_unprepared(&sql).await.map(drop);
     connection.close().await?;
     result
@@ -198,6 +245,21 @@ mod tests {
         drop(database);
         let again = administer(format!("DROP DATABASE {name}")).await;
         assert!(again.unwrap_err().to_string().contains("does not exist"));
+    }
+
+    #[tokio::test]
+    async fn a_database_may_be_shut_and_frozen() {
+        let database = fresh_database().await;
+        let connection = sea_orm::Database::connect(database.url()).await.unwrap();
+        let answers = async || connection.execute_unprepared("SELECT 1").await;
+        let frozen = database.freeze().await;
+        assert!(tokio::time::timeout(Duration::from_millis(300), answers()).await.is_err());
+        drop(frozen);
+        crate::eventually(READY, async || answers().await.is_ok()).await;
+        database.shut().await;
+        assert!(sea_orm::Database::connect(database.url()).await.is_err());
+        database.reopen().await;
+        crate::eventually(READY, async || answers().await.is_ok()).await;
     }
 
     #[tokio::test]

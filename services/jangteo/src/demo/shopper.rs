@@ -33,9 +33,9 @@ impl Answer {
         self.status == 200
     }
 
-    /// Nothing is decided yet: the same request under the same key will tell.
-    fn asks_for_patience(&self) -> bool {
-        matches!(self.status, 429 | 503 | 504) || self.outcome() == "CONTENTION"
+    /// Otherwise the same request under the same key will tell.
+    pub fn is_decided(&self) -> bool {
+        !matches!(self.status, 429 | 503 | 504) && self.outcome() != "CONTENTION"
     }
 
     /// `ok`, or the reason of the refusal.
@@ -99,7 +99,7 @@ impl Shop {
             let status = reply.status().as_u16();
             let body = reply.json().await.unwrap_or(Value::Null);
             let answer = Answer { status, body, took: begun.elapsed(), repeats };
-            if key.is_none() || repeats == REPEATS || !answer.asks_for_patience() {
+            if key.is_none() || repeats == REPEATS || answer.is_decided() {
                 return Ok(answer);
             }
             repeats += 1;

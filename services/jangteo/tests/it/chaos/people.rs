@@ -43,6 +43,8 @@ impl Cast {
         for number in CARDS {
             cards.push((number, card(client, &buyer.person, number).await));
         }
+        let device = json!({"pushService": "PUSH_SERVICE_FCM", "token": "a-device-of-the-buyer"});
+        client.post("/v1/notifications/devices", device).bearer(&buyer.person.access).send().await.expect(200);
         let account = json!({"bank": "kb", "accountNumber": "110123456789", "holder": "Nari"});
         let put = client.request(reqwest::Method::PUT, "/v1/wallet/payout-account").json(account);
         put.bearer(&seller.access).send().await.expect(200);

@@ -140,13 +140,18 @@ async fn met(client: &Client, cast: &Cast) -> Done {
     let product = listed(client, cast, 1, None).await?;
     let mut order = cast.buyer.order(&[&product]);
     order["shippingOption"] = json!("SHIPPING_OPTION_MEET_UP");
-    let Some((_, shipment)) = bought(client, cast, order).await? else { return Ok(()) };
+    let Some((order, shipment)) = bought(client, cast, order).await? else { return Ok(()) };
     let booking = json!({"meetUp": {"place": "the station", "meetTime": "2030-01-01T10:00:00Z"}});
     let path = |verb: &str| format!("/v1/shipments/{shipment}:{verb}");
     post(client, path("book"), booking, &cast.seller.access).await?;
     let code = post(client, path("issueCode"), json!({}), &cast.buyer.person.access).await?;
     let code = json!({"code": code["code"]});
     post(client, path("handOver"), code, &cast.seller.access).await?;
+    post(client, format!("/v1/orders/{order}:confirm"), json!({}), &cast.buyer.person.access).await?;
+    comes_to(client, cast, &order, &["ORDER_STATUS_CONFIRMED"]).await?;
+    // The seller says nothing, so time reveals it.
+    let review = json!({"part": 1, "rating": 5, "text": "on time, and friendly"});
+    post(client, format!("/v1/orders/{order}/reviews"), review, &cast.buyer.person.access).await?;
     Ok(())
 }
 

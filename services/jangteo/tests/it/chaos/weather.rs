@@ -18,6 +18,8 @@ enum Fault {
     FreezeNats,
     KillRedis,
     FreezeRedis,
+    ShutPostgres,
+    FreezePostgres,
     Restart,
 }
 
@@ -35,14 +37,16 @@ impl Dice {
 
     fn fault(&mut self, topology: Topology) -> Fault {
         let service = self.roll(SERVICES.len());
-        match self.roll(if topology == Topology::Embedded { 3 } else { 7 }) {
+        match self.roll(if topology == Topology::Embedded { 3 } else { 9 }) {
             0 => Fault::Kill(service),
             1 => Fault::Freeze(service),
             2 => Fault::Restart,
             3 => Fault::KillNats,
             4 => Fault::FreezeNats,
             5 => Fault::KillRedis,
-            _ => Fault::FreezeRedis,
+            6 => Fault::FreezeRedis,
+            7 => Fault::ShutPostgres,
+            _ => Fault::FreezePostgres,
         }
     }
 }
@@ -119,6 +123,15 @@ async fn strike(market: &mut Market, fault: Fault) {
             market.redis().freeze();
             tokio::time::sleep(FROZEN).await;
             market.redis().thaw();
+        }
+        Fault::ShutPostgres => {
+            market.postgres().shut().await;
+            tokio::time::sleep(FROZEN).await;
+            market.postgres().reopen().await;
+        }
+        Fault::FreezePostgres => {
+            let _frozen = market.postgres().freeze().await;
+            tokio::time::sleep(FROZEN).await;
         }
     }
 }
