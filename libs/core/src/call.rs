@@ -1,6 +1,6 @@
 //! The context of one call: who asks, until when, under which key.
 
-use crate::{Error, Principal, Result, Time, User};
+use crate::{Audit, Error, Principal, Result, Time, User};
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -36,8 +36,12 @@ pub struct Call {
     pub user_agent: Option<Arc<str>>,
     /// `ko` or `en-US`, from `Accept-Language`.
     pub locale: Option<Arc<str>>,
+    /// The service whose canary takes the call, and those that follow from it: `order`.
+    pub canary: Option<Arc<str>>,
     /// The HTTP headers that the method's policy asks for, by their names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// Of a method whose policy asks for it.
+    pub audit: Option<Arc<Audit>>,
     /// When the call arrived.
     pub now: Time,
 }
@@ -57,7 +61,9 @@ impl Call {
             client_addr: None,
             user_agent: None,
             locale: None,
+            canary: None,
             headers: BTreeMap::new(),
+            audit: None,
             now,
         }
     }

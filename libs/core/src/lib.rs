@@ -2,6 +2,7 @@
 //! identity and the context of a call. No I/O and no async: anything here can be
 //! used in a unit test without a runtime.
 
+mod audit;
 mod call;
 mod clock;
 mod error;
@@ -11,6 +12,7 @@ mod money;
 mod page;
 mod violations;
 
+pub use audit::Audit;
 pub use call::{Call, Trace};
 pub use clock::{Clock, ManualClock, SystemClock, Time, from_micros, micros};
 pub use error::{Code, Error, Fault, Result, Violation, upper_snake};

@@ -11,8 +11,8 @@ use std::{
 
 use jangteo_core::{Code, Error, Result};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, IsolationLevel,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -100,6 +100,15 @@ impl Db {
         self.again(async || Ok(self.0.writer.execute_raw(stmt.clone()).await?.rows_affected())).await
     }
 
+    /// Begins in a task of its own: sqlx counts a BEGIN once it is answered, so a caller that goes away before would give
+    /// the connection back inside a transaction that nobody ends, and the next one would write into it.
+    #[expect(clippy::disallowed_methods, reason = "the task is awaited here and lives no longer than one BEGIN")]
+    pub(crate) async fn begin(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
+        let writer = self.0.writer.clone();
+        let begun = tokio::spawn(async move { writer.begin_with_options(options).await });
+        begun.await.unwrap_or_else(|e| Err(DbErr::Custom(e.to_string())))
+    }
+
     /// Statements over whole tables, all or none, beside the writes that go on meanwhile. They may take longer than the
     /// limit for statements. READ COMMITTED waits for the rows that others are writing; under a stricter isolation one
     /// of the many rows would have been written meanwhile on every attempt.
@@ -107,9 +116,7 @@ impl Db {
         let postgres = self.backend() == DbBackend::Postgres;
         self.again(async || {
             let tx = self
-                .0
-                .writer
-                .begin_with_options(TransactionOptions {
+                .begin(TransactionOptions {
                     isolation_level: postgres.then_some(IsolationLevel::ReadCommitted),
                     access_mode: None,
                     sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),

@@ -23,6 +23,9 @@ use crate::{DbResult, Tx, connect::misconfigured, sql};
 
 const FORMAT: u8 = 1;
 
+/// The reason of a refusal to seal anything for a person who was erased.
+pub const ERASED: &str = "PERSON_ERASED";
+
 /// Master keys. To rotate, add a key, make it `current`, run [`Sealer::rewrap`] until it finds nothing, drop the old one.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -124,8 +127,7 @@ impl Sealer {
         let stmt = sql::statement(tx.get_database_backend(), select, [person.into()]);
         if let Some(row) = tx.query_one_raw(stmt).await.db()? {
             return self.read(&row)?.ok_or_else(|| {
-                Error::new(Code::FailedPrecondition, "PERSON_ERASED", "this person's data was erased")
-                    .with("person", person)
+                Error::new(Code::FailedPrecondition, ERASED, "this person's data was erased").with("person", person)
             });
         }
         let data_key: [u8; 32] = random()?;
@@ -166,11 +168,13 @@ impl Sealer {
         Ok(found)
     }
 
-    /// Destroys the person's data key; what was sealed with it is noise from now on. `false`: there was none.
+    /// Destroys the person's data key; what was sealed with it is noise from now on. The row stays, also for somebody who
+    /// had no key here, so that nothing that comes late makes a new one. `false`: it was done before.
     pub async fn erase(&self, tx: &Tx, person: &str) -> Result<bool> {
-        let update = "UPDATE person_key SET wrapped = NULL, erased_at = $1 WHERE person = $2 AND wrapped IS NOT NULL";
-        let values = [micros(tx.now()).into(), person.into()];
-        Ok(tx.execute_raw(sql::statement(tx.get_database_backend(), update, values)).await.db()?.rows_affected() == 1)
+        let upsert = "INSERT INTO person_key (person, key_id, wrapped, erased_at) VALUES ($1, '', NULL, $2) \
+             ON CONFLICT (person) DO UPDATE SET wrapped = NULL, erased_at = excluded.erased_at WHERE person_key.wrapped IS NOT NULL";
+        let values = [person.into(), micros(tx.now()).into()];
+        Ok(tx.execute_raw(sql::statement(tx.get_database_backend(), upsert, values)).await.db()?.rows_affected() == 1)
     }
 
     /// Wraps up to `limit` data keys, which older master keys wrap, with the current one. 0: all are.

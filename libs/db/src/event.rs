@@ -2,7 +2,7 @@
 
 use jangteo_core::{Code, Error, Result, from_micros, micros};
 use proto::{Event, jangteo::event::v1::Envelope};
-use sea_orm::{AccessMode, ConnectionTrait, DbBackend, IsolationLevel, QueryResult, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, IsolationLevel, QueryResult, TransactionOptions};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -144,12 +144,8 @@ impl Db {
 
     /// Waits until no write is under way and reads then: a number still missing was rolled back.
     async fn log_settled(&self, seq: i64, limit: u64) -> Result<Vec<(i64, Envelope)>> {
-        let tx = self
-            .0
-            .writer
-            .begin_with_config(Some(IsolationLevel::ReadCommitted), Some(AccessMode::ReadWrite))
-            .await
-            .db()?;
+        let read_committed = Some(IsolationLevel::ReadCommitted);
+        let tx = self.begin(TransactionOptions { isolation_level: read_committed, ..Default::default() }).await.db()?;
         match tx.execute_unprepared("SET LOCAL lock_timeout = '2s'; LOCK TABLE event IN SHARE MODE").await {
             Ok(_) => {}
             // A long write is under way; the next poll asks again.

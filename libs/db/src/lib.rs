@@ -2,7 +2,7 @@
 //!
 //! It owns the connections, the migrations, and every table that keeps the platform's promises:
 //! `event` (event store and the truth behind the bus), `outbox`, `inbox`, `idempotency`, `lease`,
-//! `dead_letter`, `snapshot`, `consumer_cursor`, `person_key`. It knows no service and no bus.
+//! `dead_letter`, `snapshot`, `consumer_cursor`, `person_key`, `audit`. It knows no service and no bus.
 //!
 //! [`Db::write`] is the only way to write. It opens the transaction, answers a repeated request from
 //! what the first one left, commits, and runs the closure again when the store asks for it:
@@ -32,6 +32,7 @@
 //! All of them add up over the databases of a service. Outbox, inbox and dead letters are reported by the bus.
 
 mod aggregate;
+mod audit;
 mod config;
 mod connect;
 pub mod crypt;
@@ -51,6 +52,7 @@ mod tx;
 mod write;
 
 pub use aggregate::{Aggregate, EventSet, Upcaster};
+pub use audit::{AuditHead, Audited};
 pub use config::{DbConfig, Isolation};
 pub use connect::Db;
 pub use dead_letter::DeadLetter;

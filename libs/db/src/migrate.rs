@@ -54,9 +54,9 @@ impl Db {
             .db()?;
         }
         tx.execute_unprepared(TABLE).await.db()?;
-        let done = self.check(&applied(&tx).await?)?;
+        let applied = applied(&tx).await?;
         let mut names = Vec::new();
-        for (id, m) in self.0.migrations.iter().enumerate().skip(done) {
+        for (id, m) in (applied.len()..).zip(self.check(&applied)?) {
             tx.execute_unprepared(&portable(m.sql, self.backend())).await.map_err(|e| {
                 misconfigured(format!("{}: migration {} failed: {e}", self.0.service, m.name)).with_source(e)
             })?;
@@ -82,34 +82,39 @@ impl Db {
         };
         let exists: i64 = sql::scalar(self.primary(), sql::statement(self.backend(), exists, [])).await?.unwrap_or(0);
         let applied = if exists == 0 { Vec::new() } else { applied(self.primary()).await? };
-        Ok(self.0.migrations.iter().skip(self.check(&applied)?).map(|m| m.name.to_owned()).collect())
+        Ok(self.check(&applied)?.into_iter().map(|m| m.name.to_owned()).collect())
     }
 
-    /// How many of the known steps were taken. The steps taken must begin with ours, unchanged; more of them
-    /// than we know means that a newer release runs beside this one.
-    fn check(&self, applied: &[(String, String)]) -> Result<usize> {
-        let known = &self.0.migrations;
-        for (m, (name, sum)) in known.iter().zip(applied) {
-            if m.name != name {
-                return Err(self.refuse(format!("found migration {name} where {} is expected", m.name)));
+    /// The known steps that were not taken. The platform and the service each have their own: those taken must begin with
+    /// ours, unchanged; more of them than we know means that a newer release runs beside this one.
+    fn check(&self, applied: &[(String, String)]) -> Result<Vec<&'static Migration>> {
+        let mut pending = Vec::new();
+        for platform in [true, false] {
+            let known: Vec<_> = self.0.migrations.iter().filter(|m| is_platform(m.name) == platform).collect();
+            let taken: Vec<_> = applied.iter().filter(|(name, _)| is_platform(name) == platform).collect();
+            for (m, (name, sum)) in known.iter().zip(&taken) {
+                if m.name != name {
+                    return Err(self.refuse(format!("found migration {name} where {} is expected", m.name)));
+                }
+                if checksum(m.sql) != *sum {
+                    return Err(self.refuse(format!("migration {name} was edited after it ran; add a new one instead")));
+                }
             }
-            if checksum(m.sql) != *sum {
-                return Err(self.refuse(format!("migration {name} was edited after it ran; add a new one instead")));
+            if let Some((newest, _)) = taken.get(known.len()..).and_then(<[_]>::last) {
+                tracing::warn!(service = self.0.service, newest, "the schema is newer than this program");
             }
+            pending.extend(known.into_iter().skip(taken.len()));
         }
-        if applied.len() > known.len() {
-            tracing::warn!(
-                service = self.0.service,
-                newest = applied[applied.len() - 1].0,
-                "the schema is newer than this program"
-            );
-        }
-        Ok(applied.len().min(known.len()))
+        Ok(pending)
     }
 
     fn refuse(&self, why: String) -> Error {
         misconfigured(format!("{}: {why}", self.0.service))
     }
+}
+
+fn is_platform(name: &str) -> bool {
+    name.starts_with("system_")
 }
 
 async fn applied<C: ConnectionTrait>(conn: &C) -> Result<Vec<(String, String)>> {

@@ -2,5 +2,7 @@
 
 use crate::{Migration, Migrations};
 
-pub(crate) const MIGRATIONS: Migrations =
-    Migrations(&[Migration { name: "system_0001", sql: include_str!("system_0001.sql") }]);
+pub(crate) const MIGRATIONS: Migrations = Migrations(&[
+    Migration { name: "system_0001", sql: include_str!("system_0001.sql") },
+    Migration { name: "system_0002", sql: include_str!("system_0002.sql") },
+]);

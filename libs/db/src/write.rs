@@ -8,10 +8,10 @@ use std::{
 };
 
 use jangteo_core::{Call, Code, Error, Result};
-use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{SqliteTransactionMode, TransactionOptions};
 use uuid::Uuid;
 
-use crate::{Db, Tx, error::Kind, fail, idempotency, tx};
+use crate::{Db, Tx, audit, error::Kind, fail, idempotency, tx};
 
 /// Why a write may run again; of two reasons the later one in this list counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,13 +84,16 @@ impl Db {
             let f = &f;
             async move {
                 if !keyed {
-                    return f(tx).await;
+                    let reply = f(tx.share()).await?;
+                    audit::append_own(&tx).await?;
+                    return Ok(reply);
                 }
                 if let Some(reply) = idempotency::open(&tx).await? {
                     return T::decode(reply.as_slice()).map_err(Error::internal);
                 }
                 let reply = f(tx.share()).await?;
                 idempotency::close(&tx, reply.encode_to_vec()).await?;
+                audit::append_own(&tx).await?;
                 Ok(reply)
             }
         })
@@ -136,7 +139,7 @@ impl Db {
         // The writers' connections are opened at the right isolation level, which saves a round trip here.
         let immediate = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
-        let session = self.0.writer.begin_with_options(options).await.map_err(|e| {
+        let session = self.begin(options).await.map_err(|e| {
             let retry = Retry::after(Kind::of(&e));
             // The wait for a connection is over; another one would only lengthen the queue.
             let retry = if matches!(e, sea_orm::DbErr::ConnectionAcquire(_)) { Retry::Never } else { retry };

@@ -54,6 +54,8 @@ pub struct Config {
     #[serde(default)]
     pub tls: TlsConfig,
     #[serde(default)]
+    pub audit: AuditConfig,
+    #[serde(default)]
     pub telemetry: TelemetryConfig,
     /// Let the demo data, whose accounts have a published password, into stores other than the embedded ones.
     #[serde(default)]
@@ -110,6 +112,23 @@ pub struct EventsConfig {
 impl Default for EventsConfig {
     fn default() -> Self {
         EventsConfig { max_attempts: 8, backoff_min_ms: 100, backoff_max_ms: 30_000 }
+    }
+}
+
+/// The trail of audited calls is in the databases; where its chains end is written outside them, signed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// For the checkpoints. Default: `audit` below the embedded market's `data`, and nowhere else: then they are in the log
+    /// alone, under the target `audit`.
+    pub folder: Option<PathBuf>,
+    /// How often they are written, when there is something new.
+    pub checkpoint_ms: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        AuditConfig { folder: None, checkpoint_ms: 5_000 }
     }
 }
 

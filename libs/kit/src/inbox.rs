@@ -4,7 +4,7 @@
 use crate::events::{Delivered, Handler};
 use async_trait::async_trait;
 use bus::{Applied, Delivery, Envelope, OutboxLag};
-use db::{Db, DeadLetter, Lease, PARTITIONS};
+use db::{Db, DeadLetter, Lease, PARTITIONS, crypt::ERASED};
 use jangteo_core::{Call, Clock, Result, Trace};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,7 +46,13 @@ impl Inbox {
         let outcome = delivered.outcome.clone();
         if let Some(handler) = self.handlers.get(&envelope.r#type) {
             use tracing::Instrument;
-            handler(delivered.clone()).instrument(span).await?;
+            match handler(delivered.clone()).instrument(span).await {
+                // Of somebody who is erased nothing is kept any more, so there is nothing to do.
+                Err(e) if e.reason() == ERASED => {
+                    tracing::debug!(consumer = %self.consumer, event_id = envelope.event_id, "an event came too late");
+                }
+                done => done?,
+            }
         }
         let applied = outcome.lock().expect("no holder panics").take();
         let applied = match applied {

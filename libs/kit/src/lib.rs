@@ -3,8 +3,10 @@
 //! [`Entry`] values; [`Market`] builds and runs any selection of them in one process.
 
 mod admin;
+mod audit;
 pub mod config;
 pub mod crash;
+mod erasure;
 mod events;
 mod feed;
 mod health;

@@ -3,6 +3,7 @@
 use crate::{
     Config, Entry, Probe,
     admin::Admin,
+    audit::{self, Checkpoints},
     feed,
     health::{self, Served},
     inbox::{Inbox, Log, Outbox},
@@ -16,13 +17,17 @@ use cache::Cache;
 use db::{Db, DeadLetter, Paged};
 use jangteo_core::{Call, Clock, Code, Error, Page, Result};
 use proto::Channel;
-use rpc::{Guarded, Verifier};
+use rpc::{Guarded, Outcome, Verifier};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tonic::service::Routes;
 
 /// What a check of a service found: a line for each thing that is wrong, none when all is well.
@@ -39,6 +44,9 @@ pub struct Market {
     guarded: Guarded,
     mounted: Vec<Mounted>,
     bus: Option<Arc<dyn EventBus>>,
+    checkpoints: Arc<Checkpoints>,
+    /// Of audited calls; taken by the start.
+    outcomes: std::sync::Mutex<Option<mpsc::Receiver<Outcome>>>,
 }
 
 impl Market {
@@ -63,7 +71,15 @@ impl Market {
             let _ = local.set(guarded.clone());
         }
         let bus = bus(&process.config, &mounted).await?;
-        Ok(Market { process, guarded, mounted, bus })
+        let checkpoints = Checkpoints::new(&process.config, &process.secrets.derive("audit.checkpoints"));
+        let (sink, outcomes) = mpsc::channel(audit::QUEUE);
+        process.guard.keep_trail(Box::new(move |outcome| {
+            if sink.try_send(outcome).is_err() {
+                tracing::error!(target: "audit", "too many calls at once: one is not in the trail");
+            }
+        }));
+        let outcomes = std::sync::Mutex::new(Some(outcomes));
+        Ok(Market { process, guarded, mounted, bus, checkpoints: Arc::new(checkpoints), outcomes })
     }
 
     /// Brings the databases of `services` up to date, whatever the configuration says of the start.
@@ -178,6 +194,8 @@ impl Market {
                 let wrong = run(cx).await.map_err(|e| e.with("service", m.name).with("check", check))?;
                 found.push(Finding { service: m.name, check, wrong });
             }
+            let wrong = self.checkpoints.check(m.name, &m.dbs).await.map_err(|e| e.with("service", m.name))?;
+            found.push(Finding { service: m.name, check: "audit", wrong });
         }
         Ok(found)
     }
@@ -214,6 +232,7 @@ impl Market {
             tasks.spawn("admin", admin.serve(work.clone()));
         }
         tasks.spawn("keys and revocations", feed::follow(market.process.clone(), name, work.clone()));
+        market.keep_trail(&mut tasks, &work);
         market.work(&mut tasks, &work);
         Ok(Running { market, probe, accept, work, servers, tasks })
     }
@@ -233,6 +252,15 @@ impl Market {
             return Err("auth: keys and revocations are not known yet".to_owned());
         }
         Ok(())
+    }
+
+    fn keep_trail(&self, tasks: &mut Tasks, stop: &Stop) {
+        let Some(outcomes) = self.outcomes.lock().expect("no holder panics").take() else { return };
+        let trails = self.mounted.iter().map(|m| (m.name, m.dbs[0].clone())).collect();
+        tasks.spawn("audit", audit::follow(outcomes, trails, self.process.clock.clone(), stop.clone()));
+        let databases = self.mounted.iter().flat_map(|m| m.dbs.iter().cloned().enumerate()).collect();
+        let keep = self.checkpoints.clone().keep(databases, self.process.clock.clone(), stop.clone());
+        tasks.spawn("audit checkpoints", keep);
     }
 
     fn work(&self, tasks: &mut Tasks, stop: &Stop) {

@@ -2,11 +2,15 @@
 
 use crate::{
     Service,
+    erasure::{self, Forget},
     events::{Delivered, Handler, Received},
     jobs::Job,
 };
 use bus::Stop;
-use db::Db;
+use db::{
+    Db, Tx,
+    crypt::{Keyring, Sealer},
+};
 use futures::future::BoxFuture;
 use jangteo_core::{Call, Error, Result};
 use proto::Event;
@@ -17,6 +21,7 @@ use tonic::service::RoutesBuilder;
 pub struct Mount<S> {
     service: Arc<S>,
     mounted: Mounted,
+    forget: Option<Forget>,
 }
 
 type Routes = Box<dyn FnOnce(&mut RoutesBuilder) + Send + Sync>;
@@ -47,10 +52,18 @@ impl<S: Service> Mount<S> {
             loops: Vec::new(),
             checks: Vec::new(),
         };
-        Mount { service, mounted }
+        Mount { service, mounted, forget: None }
     }
 
-    pub(crate) fn done(self) -> Mounted {
+    /// `seals`: the service keeps personal data under keys of people.
+    pub(crate) fn done(mut self, keyring: Keyring, seals: bool) -> Mounted {
+        // Where an account ends, its data is erased in the same transaction.
+        let (source, aggregate, event) = erasure::event();
+        if (seals || self.forget.is_some()) && source != S::NAME {
+            let dbs = self.mounted.dbs.clone();
+            let handler = erasure::handler(Sealer::new(keyring), dbs, self.forget.take());
+            self.mounted.consumers.entry((source, aggregate)).or_default().insert(event, handler);
+        }
         self.mounted
     }
 
@@ -78,6 +91,18 @@ impl<S: Service> Mount<S> {
             })
         });
         self.mounted.consumers.entry((E::SOURCE, E::AGGREGATE)).or_default().insert(E::full_name(), erased);
+        self
+    }
+
+    /// `m.forget(Self::forget)`: removes what the service keeps of an erased person beside sealed values, in the transaction
+    /// that destroys their key; once in each of its databases. Doing it again must do no harm.
+    pub fn forget<F, Fut>(&mut self, forget: F) -> &mut Self
+    where
+        F: Fn(Arc<S>, Tx, String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        let service = self.service.clone();
+        self.forget = Some(Arc::new(move |tx, person| Box::pin(forget(service.clone(), tx, person))));
         self
     }
 

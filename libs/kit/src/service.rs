@@ -7,7 +7,13 @@ use futures::future::BoxFuture;
 use jangteo_core::{Clock, PageTokens, Result};
 use proto::Client;
 use serde::de::DeserializeOwned;
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// A service: a name, a schema, a configuration, and what it mounts.
 pub trait Service: Sized + Send + Sync + 'static {
@@ -30,6 +36,8 @@ pub struct Boot<C> {
     pub(crate) config: C,
     pub(crate) dbs: Vec<Db>,
     pub(crate) process: Arc<Process>,
+    /// The service asked for the keys that personal data is sealed with.
+    pub(crate) seals: AtomicBool,
 }
 
 impl<C> Boot<C> {
@@ -61,8 +69,10 @@ impl<C> Boot<C> {
         self.process.clock.clone()
     }
 
-    /// Master keys for personal data.
+    /// Master keys for personal data. Whoever seals with them forgets: when a person is erased, the kit destroys their key
+    /// in the service's databases; what is kept unsealed is for [`Mount::forget`].
     pub fn keyring(&self) -> Keyring {
+        self.seals.store(true, Ordering::Relaxed);
         self.process.keyring.clone()
     }
 
@@ -102,9 +112,10 @@ pub const fn entry<S: Service>() -> Entry {
 
 async fn build<S: Service>(process: Arc<Process>, dbs: Vec<Db>) -> Result<Mounted> {
     let config = process.config.section(S::NAME)?;
-    let boot = Boot { name: S::NAME, config, dbs: dbs.clone(), process };
+    let boot = Boot { name: S::NAME, config, dbs: dbs.clone(), process, seals: AtomicBool::new(false) };
     let service = Arc::new(S::build(&boot).await?);
     let mut mount = Mount::new(service, dbs);
     S::mount(&mut mount);
-    Ok(mount.done())
+    let seals = boot.seals.into_inner();
+    Ok(mount.done(boot.process.keyring.clone(), seals))
 }

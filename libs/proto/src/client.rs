@@ -20,6 +20,7 @@ pub(crate) fn request<T>(cx: &Call, message: T) -> Request<T> {
         (names::CLIENT_ADDR, cx.client_addr.as_deref()),
         (names::USER_AGENT, cx.user_agent.as_deref()),
         (names::LOCALE, cx.locale.as_deref()),
+        (names::CANARY, cx.canary.as_deref()),
     ] {
         if let Some(value) = value {
             put(md, name, value);

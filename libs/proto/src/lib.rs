@@ -13,6 +13,7 @@ pub mod policy;
 pub mod rules;
 pub mod serve;
 pub mod status;
+mod subject;
 
 pub use convert::{money, time, timestamp};
 pub use rules::Checked;

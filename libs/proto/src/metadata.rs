@@ -8,6 +8,9 @@ pub const TRACESTATE: &str = "tracestate";
 pub const LOCALE: &str = "accept-language";
 pub const CLIENT_ADDR: &str = "x-jangteo-client-addr";
 pub const USER_AGENT: &str = "x-jangteo-user-agent";
+/// The service whose canary is wanted: the mesh routes by it, and each hop passes it on. The one name of ours that
+/// clients may send.
+pub const CANARY: &str = "x-jangteo-canary";
 /// Before the name of each HTTP header that a method's policy asks for.
 pub const HTTP_HEADER: &str = "x-jangteo-http-";
 /// The service that calls, where neither a certificate nor the mesh says so; believed only when configured.

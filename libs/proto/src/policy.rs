@@ -7,6 +7,9 @@ pub use crate::jangteo::options::v1::{Access, RateClass, RequestId};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// `google.protobuf.MethodOptions.IdempotencyLevel`.
+const NO_SIDE_EFFECTS: i32 = 1;
+
 /// What `jangteo.options.v1.policy` and `idempotency_level` say of a method.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -26,6 +29,10 @@ pub struct Policy {
     pub audit: bool,
     /// HTTP headers that the method reads, in lower case.
     pub headers: Vec<String>,
+    /// `Cache-Control` of a good answer to a GET; empty: the edge's own.
+    pub cache_control: String,
+    /// Declared NO_SIDE_EFFECTS: it may be called twice at once.
+    pub safe: bool,
     /// Declared NO_SIDE_EFFECTS or IDEMPOTENT: calling it again does no harm.
     pub repeatable: bool,
     pub streaming: bool,
@@ -73,6 +80,7 @@ pub fn policy(pool: &DescriptorPool, m: &MethodDescriptor) -> Result<Policy, Str
         Some(t) => t.as_message().map(duration),
         None => (!streaming).then_some(DEFAULT_TIMEOUT),
     };
+    let level = options.get_field_by_name("idempotency_level").and_then(|v| v.as_enum_number()).unwrap_or(0);
     Ok(Policy {
         service: m.parent_service().package_name().split('.').nth(1).unwrap_or_default().to_owned(),
         access,
@@ -83,7 +91,9 @@ pub fn policy(pool: &DescriptorPool, m: &MethodDescriptor) -> Result<Policy, Str
         rate_class: RateClass::try_from(number(policy, "rate_class")).unwrap_or_default(),
         audit: policy.get_field_by_name("audit").and_then(|v| v.as_bool()).unwrap_or(false),
         headers: strings(policy, "headers"),
-        repeatable: options.get_field_by_name("idempotency_level").and_then(|v| v.as_enum_number()).unwrap_or(0) != 0,
+        cache_control: text(policy, "cache_control"),
+        safe: level == NO_SIDE_EFFECTS,
+        repeatable: level != 0,
         streaming,
         path,
     })
@@ -91,6 +101,10 @@ pub fn policy(pool: &DescriptorPool, m: &MethodDescriptor) -> Result<Policy, Str
 
 fn number(m: &DynamicMessage, field: &str) -> i32 {
     m.get_field_by_name(field).and_then(|v| v.as_enum_number()).unwrap_or(0)
+}
+
+fn text(m: &DynamicMessage, field: &str) -> String {
+    m.get_field_by_name(field).and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn strings(m: &DynamicMessage, field: &str) -> Vec<String> {

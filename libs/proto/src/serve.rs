@@ -1,6 +1,6 @@
 //! What the generated servers share: the context out of the request, the checks, and the reply.
 
-use crate::{Checked, Streaming, rules::check, status::to_status};
+use crate::{Checked, Streaming, rules::check, status::to_status, subject::subject};
 use futures::StreamExt;
 use jangteo_core::{Call, Error, Result};
 use prost::Message;
@@ -24,6 +24,9 @@ pub(crate) fn open<T: Message + Checked>(mut request: Request<T>, key: Key) -> R
     let mut cx = context(request.extensions_mut())?;
     let message = request.into_inner();
     check(&message)?;
+    if let Some(audit) = &cx.audit {
+        audit.about(subject(&cx.method, &message.encode_to_vec()));
+    }
     let id = message.request_id();
     match key {
         Key::Required if id.is_empty() => {

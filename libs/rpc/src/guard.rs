@@ -9,7 +9,7 @@ use crate::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Request, Response};
-use jangteo_core::{Call, Clock, Code, Error, Principal, Result, Trace};
+use jangteo_core::{Audit, Call, Clock, Code, Error, Principal, Result, Time, Trace};
 use proto::{
     metadata as names,
     policy::{Access, Policies, Policy},
@@ -20,7 +20,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -35,6 +35,20 @@ pub struct Guard {
     pub clock: Arc<dyn Clock>,
     pub trust: CallerTrust,
     methods: HashMap<String, Arc<Method>>,
+    trail: Arc<OnceLock<Trail>>,
+}
+
+/// Where the outcomes of audited calls go that left none with their effect. It must not wait.
+pub type Trail = Box<dyn Fn(Outcome) + Send + Sync>;
+
+/// How an audited call ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub method: Arc<str>,
+    pub code: Code,
+    pub audit: Arc<Audit>,
+    pub trace: Trace,
+    pub now: Time,
 }
 
 /// What the guard knows of a method, made once.
@@ -44,20 +58,28 @@ pub(crate) struct Method {
     /// The HTTP headers that it reads, and how they are called in metadata.
     pub headers: Vec<(String, String)>,
     pub counters: Counters,
+    pub trail: Arc<OnceLock<Trail>>,
 }
 
 impl Guard {
     /// Reads the policies of all methods. Fails on a method without one, naming it.
     pub fn new(verifier: Arc<Verifier>, clock: Arc<dyn Clock>, trust: CallerTrust) -> Result<Arc<Guard>> {
         let policies = proto::policy::policies(proto::pool()).map_err(Error::internal)?;
+        let trail = Arc::<OnceLock<Trail>>::default();
         let method = |p: &Policy| Method {
             path: p.path.as_str().into(),
             headers: p.headers.iter().map(|h| (h.clone(), format!("{}{h}", names::HTTP_HEADER))).collect(),
             policy: p.clone(),
             counters: Counters::new(&p.path),
+            trail: trail.clone(),
         };
         let methods = policies.values().map(|p| (p.path.clone(), Arc::new(method(p)))).collect();
-        Ok(Arc::new(Guard { policies, verifier, clock, trust, methods }))
+        Ok(Arc::new(Guard { policies, verifier, clock, trust, methods, trail }))
+    }
+
+    /// Once: where outcomes of audited calls go.
+    pub fn keep_trail(&self, trail: Trail) {
+        let _ = self.trail.set(trail);
     }
 
     /// The context of a request that comes from `caller` and has until `deadline`.
@@ -68,6 +90,7 @@ impl Guard {
         caller: Arc<str>,
         deadline: Option<Instant>,
         trace: Trace,
+        audit: Option<Arc<Audit>>,
     ) -> Result<Call> {
         let now = self.clock.now();
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
@@ -81,6 +104,9 @@ impl Guard {
             None if method.policy.access == Access::Internal => Principal::System(caller.clone()),
             None => Principal::Anonymous,
         };
+        if let Some(audit) = &audit {
+            audit.by(&principal.key());
+        }
         Ok(Call {
             method: method.path.clone(),
             principal,
@@ -93,7 +119,9 @@ impl Guard {
             client_addr: text(names::CLIENT_ADDR).map(Into::into),
             user_agent: text(names::USER_AGENT).map(Into::into),
             locale: text(names::LOCALE).map(Into::into),
+            canary: text(names::CANARY).map(Into::into),
             headers: method.headers.iter().filter_map(|(h, key)| Some((h.clone(), text(key)?.to_owned()))).collect(),
+            audit,
             now,
         })
     }
@@ -167,7 +195,8 @@ impl Guarded {
         let span = tracing::info_span!("rpc", method = %method.path, code = Empty, principal = Empty, caller = Empty);
         // Before the span is entered: from then on its parent is fixed.
         let trace = trace::enter(&span, sent(request.headers()));
-        let mut watch = Watch::new(method.clone(), span.clone(), Instant::now());
+        let audited = (trace.clone(), self.guard.clock.now());
+        let mut watch = Watch::new(method.clone(), span.clone(), Instant::now(), audited);
         let answer = self.guarded(&method, request, trace, &mut watch).instrument(span.clone()).await;
         let answer = answer.unwrap_or_else(|e| to_status(e, "rpc.jangteo").into_http());
         span.in_scope(|| log_status(answer.extensions().get::<Status>(), &method.path));
@@ -197,9 +226,9 @@ impl Guarded {
         if timeout == Some(Duration::ZERO) {
             return Ok(late().into_http());
         }
-        let span = &watch.span;
+        let (span, audit) = (&watch.span, watch.audit.clone());
         let work = async move {
-            let cx = self.guard.call(method, &parts.headers, caller, deadline, trace).await?;
+            let cx = self.guard.call(method, &parts.headers, caller, deadline, trace, audit).await?;
             if !span.is_disabled() {
                 span.record("principal", cx.principal.key());
                 span.record("caller", cx.caller.as_deref());

@@ -3,14 +3,17 @@
 //! - [`Guarded`] wraps a service's `Routes`: it builds the [`jangteo_core::Call`] from a request's
 //!   metadata, enforces the method's policy and deadline, and turns panics into INTERNAL.
 //! - [`Peer`] makes the channel that generated clients call through: `Local` (the mounted routes,
-//!   no socket) or `Remote` (HTTP/2 connections), with retries, a circuit breaker and a limit.
+//!   no socket) or `Remote` (HTTP/2 connections to one address or several), with retries, hedges, health checks, a
+//!   circuit breaker and a limit.
 //! - [`Verifier`] verifies access tokens offline, revocations included.
 //! - [`serve`] accepts connections, with mutual TLS and SPIFFE ids where no mesh gives them.
 
 mod breaker;
 mod caller;
 mod guard;
+mod health;
 mod peer;
+mod remote;
 mod serve;
 mod tls;
 mod token;
@@ -23,8 +26,9 @@ const MAX_HEADERS: u32 = 64 * 1024;
 
 pub use breaker::{Breaker, BreakerConfig};
 pub use caller::{Caller, CallerTrust};
-pub use guard::{Guard, Guarded};
+pub use guard::{Guard, Guarded, Outcome, Trail};
+pub use health::HealthConfig;
 pub use peer::{LocalService, Peer, PeerConfig};
 pub use serve::serve;
-pub use tls::{TlsConfig, TlsFiles};
+pub use tls::{TlsConfig, TlsFiles, UpstreamTls};
 pub use token::{AUDIENCE, Claims, ISSUER, TOKEN_TYPE, Verifier};

@@ -2,14 +2,15 @@
 //! the deadline, answer with the same errors, and carry context in metadata alone.
 
 use crate::{
-    Breaker, BreakerConfig, Caller, Guarded, TlsFiles,
+    BreakerConfig, Caller, Guarded, HealthConfig, TlsFiles, UpstreamTls,
     guard::late,
+    remote::{Remote, Sent},
     watch::{WatchedBody, code_of},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
-use jangteo_core::{Code, Error, Result};
+use jangteo_core::{Error, Result};
 use proto::{
     Channel, metadata as names,
     policy::{Policies, Policy},
@@ -20,13 +21,14 @@ use std::{
     convert::Infallible,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
-use tonic::{body::Body, transport::Endpoint};
-use tower::ServiceExt;
+use tonic::{
+    body::Body,
+    transport::{ClientTlsConfig, Endpoint},
+};
 
 /// A service of this process; empty until it is built, since services may call each other.
 pub type LocalService = Arc<OnceLock<Guarded>>;
@@ -41,17 +43,28 @@ pub struct PeerConfig {
     pub max_in_flight: usize,
     /// How often a repeatable method is tried again when the service is unavailable.
     pub retries: u32,
+    /// A NO_SIDE_EFFECTS method that is not answered after so long is asked a second time, of another address where there
+    /// is one, and the first answer counts. Takes from the same budget as the retries. 0: never.
+    pub hedge_ms: u64,
     pub breaker: BreakerConfig,
+    pub health: HealthConfig,
 }
 
 impl Default for PeerConfig {
     fn default() -> Self {
-        PeerConfig { connections: 2, max_in_flight: 1024, retries: 2, breaker: BreakerConfig::default() }
+        PeerConfig {
+            connections: 2,
+            max_in_flight: 1024,
+            retries: 2,
+            hedge_ms: 0,
+            breaker: BreakerConfig::default(),
+            health: HealthConfig::default(),
+        }
     }
 }
 
 impl PeerConfig {
-    /// Behind a mesh the sidecar retries, breaks and limits; doing it twice multiplies the load.
+    /// Behind a mesh the sidecar retries, breaks, limits and looks after health; doing it twice multiplies the load.
     pub fn meshed() -> Self {
         let breaker = BreakerConfig { failures: 0, ..Default::default() };
         PeerConfig { max_in_flight: 0, retries: 0, breaker, ..Default::default() }
@@ -71,39 +84,58 @@ impl Peer {
         self.channel(Target::Local { service, caller: Caller(self.caller.clone()) })
     }
 
-    /// `url` is `http://host:port`, or `https://` with `tls`. Connects when first called.
-    pub fn remote(&self, service: &str, url: &str, tls: Option<&TlsFiles>) -> Result<Channel> {
-        let bad = |e: tonic::transport::Error| {
-            Error::invalid(format!("peers.{service}"), "INVALID_URL", format!("{url}: {e}"))
+    /// `urls`: `http://host:port`, or `https://` with `tls`; of several addresses each separated by a comma. Connects when
+    /// first called.
+    pub fn remote(&self, service: &str, urls: &str, tls: Option<&TlsFiles>) -> Result<Channel> {
+        self.reach(service, urls, |endpoint| {
+            // Certificates and a plain address would go together without a word, and nothing be encrypted.
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            if endpoint.uri().scheme_str() != Some(scheme) {
+                return Err(format!("must begin with {scheme}://, which is what the certificates say"));
+            }
+            Ok(tls.map(|tls| tls.client(service)))
+        })
+    }
+
+    /// A server that is none of the platform's: what its URL says decides whether there is TLS.
+    pub fn foreign(&self, service: &str, urls: &str, tls: &UpstreamTls) -> Result<Channel> {
+        let client = tls.client()?;
+        self.reach(service, urls, |endpoint| match endpoint.uri().scheme_str() {
+            Some("http") => Ok(None),
+            Some("https") => Ok(Some(client.clone())),
+            _ => Err("must begin with http:// or https://".to_owned()),
+        })
+    }
+
+    fn reach(
+        &self,
+        service: &str,
+        urls: &str,
+        tls: impl Fn(&Endpoint) -> Result<Option<ClientTlsConfig>, String>,
+    ) -> Result<Channel> {
+        let endpoint = |url: &str| {
+            let bad = |why: String| Error::invalid(format!("peers.{service}"), "INVALID_URL", format!("{url}: {why}"));
+            let unusable = |e: tonic::transport::Error| {
+                let source = std::error::Error::source(&e).map_or(String::new(), |s| format!(": {s}"));
+                bad(format!("{e}{source}"))
+            };
+            let endpoint = Endpoint::from_shared(url.to_owned())
+                .map_err(unusable)?
+                .connect_timeout(Duration::from_secs(2))
+                .http2_keep_alive_interval(Duration::from_secs(10))
+                .keep_alive_timeout(Duration::from_secs(5))
+                .keep_alive_while_idle(true)
+                .http2_max_header_list_size(crate::MAX_HEADERS)
+                .http2_adaptive_window(true)
+                .tcp_nodelay(true);
+            match tls(&endpoint).map_err(bad)? {
+                Some(tls) => endpoint.tls_config(tls).map_err(unusable),
+                None => Ok(endpoint),
+            }
         };
-        let mut endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(bad)?
-            .connect_timeout(Duration::from_secs(2))
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5))
-            .keep_alive_while_idle(true)
-            .http2_max_header_list_size(crate::MAX_HEADERS)
-            .http2_adaptive_window(true)
-            .tcp_nodelay(true);
-        // Certificates and a plain address would go together without a word, and nothing be encrypted.
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        if endpoint.uri().scheme_str() != Some(scheme) {
-            let text = format!("{url}: must begin with {scheme}://, which is what the certificates say");
-            return Err(Error::invalid(format!("peers.{service}"), "INVALID_URL", text));
-        }
-        if let Some(tls) = tls {
-            endpoint = endpoint.tls_config(tls.client(service)).map_err(bad)?;
-        }
-        let connections = (0..self.config.connections.max(1)).map(|_| endpoint.connect_lazy()).collect();
+        let endpoints: Vec<Endpoint> = urls.split(',').map(str::trim).map(endpoint).collect::<Result<_>>()?;
         let name = HeaderValue::from_str(&self.caller).map_err(Error::internal)?;
-        Ok(self.channel(Target::Remote(Arc::new(Remote {
-            service: service.to_owned(),
-            caller: name,
-            connections,
-            next: AtomicUsize::new(0),
-            breaker: Breaker::new(self.config.breaker),
-            in_flight: (self.config.max_in_flight > 0).then(|| Semaphore::new(self.config.max_in_flight)),
-        }))))
+        Ok(self.channel(Target::Remote(Arc::new(Remote::new(service, name, &endpoints, &self.config)))))
     }
 
     fn channel(&self, target: Target) -> Channel {
@@ -111,6 +143,7 @@ impl Peer {
             target,
             policies: self.policies.clone(),
             retries: self.config.retries,
+            hedge: (self.config.hedge_ms > 0).then(|| Duration::from_millis(self.config.hedge_ms)),
             budget: Budget::default(),
         });
         Channel::new(tower::service_fn(move |request| {
@@ -151,28 +184,13 @@ struct Outbound {
     target: Target,
     policies: Arc<Policies>,
     retries: u32,
+    hedge: Option<Duration>,
     budget: Budget,
 }
 
 enum Target {
     Local { service: LocalService, caller: Caller },
     Remote(Arc<Remote>),
-}
-
-struct Remote {
-    service: String,
-    caller: HeaderValue,
-    connections: Vec<tonic::transport::Channel>,
-    next: AtomicUsize,
-    breaker: Breaker,
-    in_flight: Option<Semaphore>,
-}
-
-/// What became of one attempt.
-enum Sent {
-    Answered(Response<Body>),
-    /// It never left this process, and would not the next time either.
-    Refused(Response<Body>),
 }
 
 impl Outbound {
@@ -200,10 +218,11 @@ impl Outbound {
         policy: Option<&Policy>,
         deadline: Option<Instant>,
     ) -> Response<Body> {
-        let repeatable = policy.is_some_and(|p| p.repeatable && !p.streaming) && self.retries > 0;
-        if !repeatable {
-            let (Sent::Answered(answer) | Sent::Refused(answer)) = self.target.send(request).await;
-            return answer;
+        let single = policy.filter(|p| !p.streaming);
+        let retries = single.filter(|p| p.repeatable).map_or(0, |_| self.retries);
+        let hedge = single.filter(|p| p.safe).and(self.hedge);
+        if retries == 0 && hedge.is_none() {
+            return self.target.send(request).await.answer();
         }
         self.budget.deposit();
         let (mut parts, body) = request.into_parts();
@@ -213,12 +232,13 @@ impl Outbound {
         };
         let mut attempt = 0;
         loop {
-            let answer = match self.target.send(rebuild(&parts, body.clone())).await {
-                Sent::Refused(answer) => return answer,
-                Sent::Answered(answer) => answer,
+            let sent = match hedge {
+                None => self.target.send(rebuild(&parts, body.clone())).await,
+                Some(after) => self.hedged(&parts, &body, deadline, after).await,
             };
-            let unavailable = code_of(answer.headers()) == Some(Code::Unavailable as i32);
-            if !unavailable || attempt == self.retries {
+            let again = matches!(sent, Sent::Answered(_)) && sent.is_unavailable() && attempt < retries;
+            let answer = sent.answer();
+            if !again {
                 return answer;
             }
             attempt += 1;
@@ -229,12 +249,44 @@ impl Outbound {
             }
             metrics::counter!("grpc_client_retries", "path" => parts.uri.path().to_owned()).increment(1);
             tokio::time::sleep(pause).await;
-            // What the first attempt used up is gone.
-            if let Some(d) = deadline {
-                let left = names::format_timeout(d.saturating_duration_since(Instant::now()));
-                parts.headers.insert(names::TIMEOUT, HeaderValue::try_from(left).expect("digits and a letter"));
-            }
+            shorten(&mut parts, deadline);
         }
+    }
+
+    /// One attempt, and a second beside it when the first takes long. Whichever has an answer first wins, and the other is
+    /// cancelled; that nobody is there is no answer while the other may still have one.
+    async fn hedged(&self, parts: &Parts, body: &Bytes, deadline: Option<Instant>, after: Duration) -> Sent {
+        let mut first = std::pin::pin!(self.target.send(rebuild(parts, body.clone())));
+        tokio::select! {
+            biased;
+            sent = &mut first => return sent,
+            () = tokio::time::sleep(after) => {}
+        }
+        if !self.budget.withdraw() {
+            return first.await;
+        }
+        let path = || parts.uri.path().to_owned();
+        metrics::counter!("grpc_client_hedges", "path" => path()).increment(1);
+        let mut later = parts.clone();
+        shorten(&mut later, deadline);
+        let mut second = std::pin::pin!(self.target.send(rebuild(&later, body.clone())));
+        let (sent, won) = tokio::select! {
+            biased;
+            sent = &mut first => if sent.is_unavailable() { (second.await, true) } else { (sent, false) },
+            sent = &mut second => if sent.is_unavailable() { (first.await, false) } else { (sent, true) },
+        };
+        if won {
+            metrics::counter!("grpc_client_hedges_won", "path" => path()).increment(1);
+        }
+        sent
+    }
+}
+
+/// What the first attempt used up is gone.
+fn shorten(parts: &mut Parts, deadline: Option<Instant>) {
+    if let Some(d) = deadline {
+        let left = names::format_timeout(d.saturating_duration_since(Instant::now()));
+        parts.headers.insert(names::TIMEOUT, HeaderValue::try_from(left).expect("digits and a letter"));
     }
 }
 
@@ -273,43 +325,4 @@ impl Target {
             Target::Remote(remote) => remote.send(request).await,
         }
     }
-}
-
-impl Remote {
-    async fn send(&self, mut request: Request<Body>) -> Sent {
-        let refuse = |why: &'static str| {
-            let e = Error::unavailable(&self.service).with("why", why);
-            Sent::Refused(to_status(e, "rpc.jangteo").into_http())
-        };
-        let _permit = match self.in_flight.as_ref().map(Semaphore::try_acquire) {
-            Some(Err(_)) => return refuse("too many calls in flight"),
-            permit => permit,
-        };
-        if !self.breaker.admits(Instant::now()) {
-            return refuse("the circuit is open");
-        }
-        request.headers_mut().insert(names::CALLER, self.caller.clone());
-        let n = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
-        // What the caller drops, and what its deadline ends, says nothing about the service: a caller
-        // with little patience must not open the circuit for all. Dead links are found by the pings.
-        let answer = match self.connections[n].clone().oneshot(request).await {
-            Ok(mut answer) => {
-                let unavailable = code_of(answer.headers()) == Some(Code::Unavailable as i32);
-                self.breaker.record(!unavailable, Instant::now());
-                answer.extensions_mut().clear();
-                answer
-            }
-            Err(e) if is_timeout(&e) => late().into_http(),
-            Err(e) => {
-                self.breaker.record(false, Instant::now());
-                tracing::debug!(service = self.service, error = &e as &dyn std::error::Error, "calling a peer failed");
-                to_status(Error::unavailable(&self.service).with_source(e), "rpc.jangteo").into_http()
-            }
-        };
-        Sent::Answered(answer)
-    }
-}
-
-fn is_timeout(e: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(e), |e| e.source()).any(|e| e.is::<tonic::TimeoutExpired>())
 }

@@ -30,9 +30,6 @@ impl TlsConfig {
             (Some(cert), Some(key), Some(ca)) => (cert, key, ca),
             _ => return Err(Error::invalid("tls", "INCOMPLETE", "needs cert, key and ca, or none of them")),
         };
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|e| Error::invalid("tls", "UNREADABLE", format!("{}: {e}", path.display())))
-        };
         Ok(Some(TlsFiles { cert: read(cert)?, key: read(key)?, ca: read(ca)? }))
     }
 }
@@ -77,6 +74,54 @@ impl TlsFiles {
             .identity(Identity::from_pem(&self.cert, &self.key))
             .domain_name(service)
     }
+}
+
+/// Towards a server that is none of the platform's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// PEM of the authorities that are believed; `None`: Mozilla's.
+    pub ca: Option<PathBuf>,
+    /// PEM of our own certificate and its key, where the server asks who calls. Both or none.
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// The name that the certificate must carry and that SNI tells; `None`: the URL's.
+    pub name: Option<String>,
+}
+
+impl UpstreamTls {
+    pub(crate) fn client(&self) -> Result<ClientTlsConfig> {
+        let mut tls = ClientTlsConfig::new();
+        tls = match &self.ca {
+            Some(ca) => {
+                let pem = read(ca)?;
+                if certificates(&pem)?.is_empty() {
+                    let text = format!("{} holds no certificate", ca.display());
+                    return Err(Error::invalid("tls", "UNREADABLE", text));
+                }
+                tls.ca_certificate(Certificate::from_pem(pem))
+            }
+            None => tls.trust_anchors(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        };
+        tls = match (&self.cert, &self.key) {
+            (None, None) => tls,
+            (Some(cert), Some(key)) => tls.identity(Identity::from_pem(read(cert)?, read(key)?)),
+            _ => {
+                return Err(Error::invalid(
+                    "tls",
+                    "INCOMPLETE",
+                    "a client certificate needs its key, and the key its certificate",
+                ));
+            }
+        };
+        Ok(match &self.name {
+            Some(name) => tls.domain_name(name),
+            None => tls,
+        })
+    }
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::invalid("tls", "UNREADABLE", format!("{}: {e}", path.display())))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {

@@ -1,11 +1,11 @@
 //! The body of an answer, watched until its trailers: the deadline holds for streams too, a panic
 //! in a stream becomes INTERNAL, and the outcome is counted when it is known.
 
-use crate::guard::{Method, late, log, panicked};
+use crate::guard::{Method, Outcome, late, log, panicked};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
-use jangteo_core::{Code, Error};
+use jangteo_core::{Audit, Code, Error, Time, Trace};
 use metrics::{Key, Level, Metadata};
 use proto::status::to_status;
 use std::{
@@ -58,13 +58,18 @@ pub(crate) struct Watch {
     pub method: Arc<Method>,
     pub span: Span,
     pub deadline: Option<Instant>,
+    /// Of a method that is audited.
+    pub audit: Option<Arc<Audit>>,
+    trace: Trace,
+    now: Time,
     started: Instant,
     done: bool,
 }
 
 impl Watch {
-    pub fn new(method: Arc<Method>, span: Span, started: Instant) -> Self {
-        Watch { method, span, deadline: None, started, done: false }
+    pub fn new(method: Arc<Method>, span: Span, started: Instant, (trace, now): (Trace, Time)) -> Self {
+        let audit = method.policy.audit.then(Arc::default);
+        Watch { method, span, deadline: None, audit, trace, now, started, done: false }
     }
 
     pub fn finish(&mut self, code: i32) {
@@ -74,9 +79,22 @@ impl Watch {
             if !self.span.is_disabled() {
                 self.span.record("code", code.name());
             }
-            if self.method.policy.audit {
+            if let Some(audit) = &self.audit {
                 tracing::info!(target: "audit", parent: &self.span, method = &*self.method.path, code = code.name(), "audited call");
+                self.keep(audit, code);
             }
+        }
+    }
+}
+
+impl Watch {
+    /// What succeeded and wrote has its row already.
+    fn keep(&self, audit: &Arc<Audit>, code: Code) {
+        if let Some(trail) = self.method.trail.get()
+            && !(code == Code::Ok && audit.is_noted())
+        {
+            let (method, audit) = (self.method.path.clone(), audit.clone());
+            trail(Outcome { method, code, audit, trace: self.trace.clone(), now: self.now });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The RPCs, one function each; what a noun needs is in the file of that name.
 
 mod account;
+mod erase;
 mod factor;
 pub(crate) mod hasher;
 pub(crate) mod keys;
@@ -73,6 +74,10 @@ impl Api for Auth {
 
     async fn disable_totp(&self, cx: Call, req: pb::DisableTotpRequest) -> Result<()> {
         self.drop_factor(&cx, req).await
+    }
+
+    async fn erase_account(&self, cx: Call, req: pb::EraseAccountRequest) -> Result<()> {
+        self.erase(&cx, req).await
     }
 
     async fn grant_role(&self, cx: Call, req: pb::GrantRoleRequest) -> Result<pb::UserRoles> {

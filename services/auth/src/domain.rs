@@ -49,6 +49,9 @@ jangteo_core::faults! {
         TotpNotEnrolled = FailedPrecondition "no second factor was prepared",
         TotpNotEnabled = FailedPrecondition "no second factor is on",
         RoleFixed { role: String } = FailedPrecondition "the role {role} can't be taken",
+        AccountInUse { bought: i64, sold: i64, balance: i64, reserved: i64, held: i64 } = FailedPrecondition
+            "{bought} purchases and {sold} sales are not at their end, {balance} won are in the wallet, {reserved} on their \
+             way and {held} held back; finish the trades, withdraw the money, and try again",
         LastAdmin { user_id: String } = FailedPrecondition "{user_id} is the last administrator",
     }
 }

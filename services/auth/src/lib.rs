@@ -1,8 +1,9 @@
 //! Accounts and the proofs of who somebody is: passwords, sessions, tokens, second factors, roles.
 //!
 //! Owns accounts (address and name sealed, found by a keyed hash), sessions and their refresh tokens, the keys that
-//! sign access tokens, and the mails to people. Calls no other service. Emits the events of the aggregate `user`:
-//! `UserRegistered`, `EmailVerified`, `SessionOpened`, `SessionRevoked`, `PasswordChanged`, `RolesChanged`, `Totp…`.
+//! sign access tokens, and the mails to people. Calls: order (`CountOpenParts`) and payment (`GetWalletOf`), before it erases
+//! an account. Emits the events of the aggregate `user`: `UserRegistered`, `EmailVerified`, `SessionOpened`,
+//! `SessionRevoked`, `PasswordChanged`, `RolesChanged`, `Totp…`, `AccountErased`.
 //!
 //! **No enumeration.** Whoever asks about an address learns nothing from the answer: registering a taken one answers
 //! as for a new one and mails its owner instead; a login works as long for an unknown address as for a wrong password;
@@ -41,7 +42,7 @@ use kit::{
     },
 };
 use mail::{MailConfig, Mailer};
-use proto::jangteo::auth::v1::auth_service;
+use proto::jangteo::{auth::v1::auth_service, order::v1::order_service, payment::v1::payment_service};
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 
@@ -171,6 +172,13 @@ impl Config {
     }
 }
 
+/// The services that know whether somebody can go.
+#[derive(Clone)]
+pub struct Peers {
+    pub order: order_service::Client,
+    pub payment: payment_service::Client,
+}
+
 /// What the service is built from.
 pub struct Parts {
     pub db: Db,
@@ -178,6 +186,7 @@ pub struct Parts {
     pub keyring: Keyring,
     pub page_tokens: PageTokens,
     pub mailer: Arc<dyn Mailer>,
+    pub peers: Peers,
     /// Everything in one process on one machine, as a developer runs it.
     pub embedded: bool,
 }
@@ -188,6 +197,7 @@ pub struct Auth {
     sealer: Sealer,
     page_tokens: PageTokens,
     mailer: Arc<dyn Mailer>,
+    peers: Peers,
     hasher: Hasher,
     keys: Keys,
     /// The look-up hash of the first administrator's address, and whether that must be proven.
@@ -205,6 +215,7 @@ impl Auth {
             cache: parts.cache,
             page_tokens: parts.page_tokens,
             mailer: parts.mailer,
+            peers: parts.peers,
             hasher: Hasher::new(cfg.cost()?, &cfg.argon2).await?,
             keys: Keys::default(),
             admin,
@@ -230,6 +241,7 @@ impl Service for Auth {
             keyring: cx.keyring(),
             page_tokens: cx.page_tokens(),
             mailer: mail::choose("auth.mail", &cx.config().mail, cx.data_dir())?,
+            peers: Peers { order: cx.peer()?, payment: cx.peer()? },
             embedded: cx.embedded(),
         };
         Self::new(parts, cx.config().clone()).await

@@ -1,6 +1,8 @@
 //! Auth through its own handler trait, over SQLite and (under `make test`) PostgreSQL, with a clock that is moved by
 //! hand and a mailer that keeps what it is given.
 
+#[path = "it/erase.rs"]
+mod erase;
 #[path = "it/factor.rs"]
 mod factor;
 #[path = "it/keys.rs"]

@@ -24,6 +24,12 @@ impl Carts {
         ev.apply(&self.db, write).await
     }
 
+    /// All carts of an erased person, shared copies too, and what they wished for.
+    pub async fn forget(self: Arc<Self>, tx: Tx, user_id: String) -> Result<()> {
+        store::cart::forget(&tx, &user_id).await?;
+        store::wish::forget(&tx, &user_id).await
+    }
+
     /// Guests' carts and shared copies whose time is over.
     pub async fn expire(self: Arc<Self>, cx: Call) -> Result<()> {
         loop {

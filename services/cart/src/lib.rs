@@ -3,7 +3,7 @@
 //! Owns: carts (a person's, a guest's by token, shared copies by token) and wishes. What they cost and whether they can
 //! be had is the catalogue's to say, each time they are read.
 //! Carts are rows with an expiry and not in Redis: Redis lost = slower, never wrong, and a lost cart is wrong.
-//! Calls: catalog (`GetOffers`). Emits: nothing. Listens to: order's `OrderPlaced`.
+//! Calls: catalog (`GetOffers`). Emits: nothing. Listens to: order's `OrderPlaced`, auth's `AccountErased`.
 
 mod api;
 pub mod domain;
@@ -74,6 +74,7 @@ impl Service for Carts {
     fn mount(m: &mut Mount<Self>) {
         m.grpc(cart_service::routes)
             .on(Self::order_placed)
+            .forget(Self::forget)
             .every("expire", Duration::from_secs(60), Self::expire)
             .check("carts", Self::check_carts);
     }

@@ -25,5 +25,5 @@ testbed::both! {
         a_shared_cart_is_a_copy, a_copy_is_priced_anew, only_its_owner_ends_a_share, of_too_many_shares_the_oldest_end,
         nothing_can_not_be_shared;
     wishes:
-        wishing_twice_is_wishing_once, wishes_come_in_pages_and_say_what_changed, a_wishlist_is_the_wisher_s_own
+        wishing_twice_is_wishing_once, wishes_come_in_pages_and_say_what_changed, a_wishlist_is_the_wisher_s_own, an_erased_person_leaves_nothing
 }

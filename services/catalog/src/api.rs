@@ -211,7 +211,7 @@ impl Catalog {
         self.cache.get_or_load(&Self::product_key(product_id), self.ttl, version, load).await
     }
 
-    fn evict_after(&self, tx: &kit::db::Tx, row: &store::product::Model) {
+    pub(crate) fn evict_after(&self, tx: &kit::db::Tx, row: &store::product::Model) {
         let (cache, key, version) = (self.cache.clone(), Self::product_key(&row.product_id), row.version);
         tx.after_commit(move || cache.evict(&key, version));
         self.evict_available_after(tx, row);

@@ -1,8 +1,12 @@
 //! The timed jobs: views and likes reach the product's row in batches, away from the readers; holds end.
 
-use crate::{Catalog, domain::hold::Act, store};
+use crate::{
+    Catalog,
+    domain::{Verb, hold::Act},
+    store,
+};
 use jangteo_core::{Call, Result};
-use kit::crash_point;
+use kit::{crash_point, db::Tx};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Products whose likes are summed up in one transaction.
@@ -46,6 +50,21 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    /// Withdraws what an erased person offers. What is held for an order at this moment stays readable, as sold, so that
+    /// nobody else orders it. Their likes go.
+    pub async fn forget(self: Arc<Self>, tx: Tx, user_id: String) -> Result<()> {
+        for row in store::product::of_seller(&tx, &user_id).await? {
+            let product = row.state()?;
+            let events = match row.reserved {
+                0 => product.delete(),
+                _ => product.turn(Verb::Sell).unwrap_or_default(),
+            };
+            let row = store::product::record(&tx, row, &events).await?;
+            self.evict_after(&tx, &row);
+        }
+        store::like::forget(&tx, &user_id).await
     }
 
     /// Gives back what was held and not confirmed in time.

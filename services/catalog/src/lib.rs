@@ -4,7 +4,7 @@
 //! first database). A product's row is the fold of its events: both are written in one transaction, and the row's
 //! version is the version of its last event. Units that are held for orders lie beside it, in the same database.
 //! Calls: media (`CheckMedia`). Emits: `ProductCreated`, `ProductUpdated`, `ProductStatusChanged`, `ProductStockChanged`,
-//! `ProductDeleted`, `CategoryCreated`. Listens to: nothing.
+//! `ProductDeleted`, `CategoryCreated`. Listens to: auth's `AccountErased`.
 
 mod api;
 mod checks;
@@ -75,6 +75,7 @@ impl Service for Catalog {
 
     fn mount(m: &mut Mount<Self>) {
         m.grpc(catalog_service::routes)
+            .forget(Self::forget)
             .every("flush-views", Duration::from_secs(3), Self::flush_views)
             .every("fold-likes", Duration::from_secs(1), Self::fold_likes)
             .every("expire-holds", Duration::from_secs(1), Self::expire_holds)

@@ -22,7 +22,8 @@ testbed::both! {
         a_key_makes_one_product_and_no_other_request_may_use_it, an_update_without_a_mask_changes_what_is_there,
         an_update_with_a_mask_changes_what_it_names, an_old_etag_is_refused_and_nothing_is_written,
         saying_the_same_again_is_no_change, only_the_owner_and_administrators_change_a_product,
-        status_goes_by_its_table, what_is_deleted_is_gone_for_everybody_and_at_once, administrators_let_the_tree_grow;
+        status_goes_by_its_table, what_is_deleted_is_gone_for_everybody_and_at_once, administrators_let_the_tree_grow,
+        an_erased_seller_s_products_are_withdrawn;
     lists:
         every_order_is_whole_and_right_while_others_list_new_products, filters_hold_together,
         a_page_token_is_of_one_filter_and_order, the_history_is_the_events_in_pages, regions_are_six;

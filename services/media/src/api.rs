@@ -96,15 +96,7 @@ impl Api for Media {
             let row = store::media::find(&tx, id).await?;
             self.visible(tx.call(), &row)?;
             tx.call().owns(&row.owner_id)?;
-            store::media::delete(&tx, id).await?;
-            if !row.content_hash.is_empty() {
-                store::content::release(&tx, &row.content_hash).await?;
-            }
-            if !row.upload_key.is_empty() {
-                store::object::discard(&tx, &[row.upload_key]).await?;
-            }
-            tx.emit(&wire::MediaDeleted { media_id: row.media_id, owner_id: row.owner_id }).await?;
-            Ok(())
+            remove(&tx, row).await
         };
         self.db.write(&cx, write).await?;
         crash_point!("media.delete.after_commit");
@@ -117,6 +109,18 @@ impl Api for Media {
         let missing = req.media_ids.into_iter().filter(|id| !found.contains(id)).collect();
         Ok(wire::CheckMediaResponse { missing })
     }
+}
+
+/// A medium goes; its objects do when nobody else has the same content.
+pub(crate) async fn remove(tx: &Tx, row: store::media::Model) -> Result<()> {
+    store::media::delete(tx, &row.media_id).await?;
+    if !row.content_hash.is_empty() {
+        store::content::release(tx, &row.content_hash).await?;
+    }
+    if !row.upload_key.is_empty() {
+        store::object::discard(tx, &[row.upload_key]).await?;
+    }
+    tx.emit(&wire::MediaDeleted { media_id: row.media_id, owner_id: row.owner_id }).await.map(drop)
 }
 
 fn expired(media_id: &str) -> Error {

@@ -3,7 +3,7 @@
 mod sweep;
 mod variants;
 
-use crate::{Media, store};
+use crate::{Media, api, store};
 use jangteo_core::{Call, Result};
 use kit::{Stop, db::Tx};
 use proto::jangteo::media::v1 as wire;
@@ -38,6 +38,15 @@ impl Media {
     /// Works once on what there is to do; how much it was.
     pub async fn round(&self, cx: &Call) -> Result<usize> {
         Ok(self.make_variants(cx).await? + self.collect(cx).await?)
+    }
+
+    /// All that an erased person uploaded.
+    pub async fn forget(self: Arc<Self>, tx: Tx, user_id: String) -> Result<()> {
+        for row in store::media::of(&tx, &user_id).await? {
+            api::remove(&tx, row).await?;
+        }
+        tx.after_commit(move || self.wake.notify_one());
+        Ok(())
     }
 
     /// Deletes objects that no row needs any more.

@@ -3,7 +3,7 @@
 //! Owns: media (what somebody uploaded), contents (the same bytes once, however many media there are of them) and their
 //! objects in a folder or a bucket. What was uploaded is kept only until its variants are made: an original would need to
 //! be stripped without loss, format by format, and nobody shows it; `full` takes its place.
-//! Calls: nobody. Emits: `MediaUploaded`, `MediaReady`, `MediaRejected`, `MediaDeleted`. Listens to: nothing.
+//! Calls: nobody. Emits: `MediaUploaded`, `MediaReady`, `MediaRejected`, `MediaDeleted`. Listens to: auth's `AccountErased`.
 //!
 //! An object is written before a row names it, and deleted after no row does: between the two lies at most an object that
 //! nobody needs, which the sweeper finds. So a medium is never READY without its bytes.
@@ -61,6 +61,7 @@ impl Service for Media {
 
     fn mount(m: &mut Mount<Self>) {
         m.grpc(media_service::routes)
+            .forget(Self::forget)
             .always("variants", Self::work)
             .every("sweep", Duration::from_secs(600), Self::sweep)
             .check("objects", Self::check_objects);

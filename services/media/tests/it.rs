@@ -19,7 +19,8 @@ testbed::both! {
     uploads:
         a_picture_is_processed_and_ready, a_form_with_one_file, what_is_no_picture_is_refused,
         too_large_in_bytes_or_pixels_is_refused_while_it_flows, what_breaks_off_leaves_nothing,
-        a_key_gives_the_same_picture, what_can_be_attached, others_see_what_is_ready, lists_come_in_pages;
+        a_key_gives_the_same_picture, what_can_be_attached, others_see_what_is_ready, lists_come_in_pages,
+        an_erased_person_s_pictures_go;
     formats:
         every_format_becomes_webp_and_jpeg, what_can_not_be_read_is_rejected, a_header_that_hides_its_size_is_found_later;
     serving:

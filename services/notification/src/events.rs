@@ -104,6 +104,15 @@ impl Notifications {
         Ok(())
     }
 
+    /// All that is kept of an erased person: notices and their ways, devices, preferences, consents.
+    pub async fn forget(self: Arc<Self>, tx: Tx, user_id: String) -> Result<()> {
+        while store::notification::forget(&tx, &user_id, 500).await? > 0 {}
+        store::device::forget(&tx, &user_id).await?;
+        store::preference::forget(&tx, &user_id).await?;
+        store::campaign::forget(&tx, &user_id).await?;
+        store::recipient::forget(&tx, &user_id).await
+    }
+
     /// Forgets old notices and what the sandboxes keep, and wraps data keys with the current master key.
     pub async fn sweep(self: Arc<Self>, cx: Call) -> Result<()> {
         let old = cx.now - TimeDelta::days(self.cfg.keep_days.into());

@@ -133,6 +133,7 @@ impl Service for Notifications {
         events::table::mount(m);
         m.grpc(notification_service::routes)
             .on(Self::consent_decided)
+            .forget(Self::forget)
             .every("broadcast", Duration::from_secs(1), Self::broadcast_due)
             .every("deliver", Duration::from_millis(500), Self::deliver)
             .every("digest", Duration::from_secs(30), Self::digest)

@@ -30,6 +30,7 @@ testbed::both! {
         nobody_reads_what_is_anothers,
         preferences_change_by_patch_and_etag,
         devices_are_their_last_owners,
+        an_erased_person_is_told_nothing_and_leaves_nothing,
         a_stream_brings_what_is_new_and_what_was_missed;
     deliveries:
         what_is_due_is_sent_once_by_many_replicas,

@@ -63,6 +63,10 @@ impl Api for Orders {
         self.trade(req).await
     }
 
+    async fn count_open_parts(&self, _cx: Call, req: wire::CountOpenPartsRequest) -> Result<wire::OpenParts> {
+        self.open_parts(req).await
+    }
+
     async fn list_sagas(&self, cx: Call, req: wire::ListSagasRequest) -> Result<wire::ListSagasResponse> {
         self.overdue(cx, req).await
     }

@@ -15,7 +15,7 @@ mod world;
 
 testbed::both! {
     checkout:
-        a_basket_becomes_a_paid_order_split_by_seller, what_can_not_be_ordered_leaves_no_order,
+        a_basket_becomes_a_paid_order_split_by_seller, a_source_is_needed_for_what_is_left_to_pay, what_can_not_be_ordered_leaves_no_order,
         stock_that_goes_meanwhile_cancels_the_order, an_address_that_goes_meanwhile_cancels_the_order,
         who_is_declined_may_pay_again, nobody_else_pays_for_an_order,
         an_order_that_waits_for_the_bank_is_paid_when_the_bank_says_so,
@@ -41,5 +41,5 @@ testbed::both! {
     reads:
         an_order_is_between_its_people, lists_come_in_pages_the_newest_first, the_past_is_as_it_was,
         a_time_line_tells_each_what_concerns_them, months_are_summed_up_for_both_sides,
-        the_checks_find_what_is_wrong;
+        what_is_open_is_counted_for_both_sides, the_checks_find_what_is_wrong;
 }

@@ -98,7 +98,11 @@ impl Api for Payments {
     }
 
     async fn get_wallet(&self, cx: Call, _req: wire::GetWalletRequest) -> Result<wire::Wallet> {
-        self.wallet(cx).await
+        self.wallet(cx.user_id()?).await
+    }
+
+    async fn get_wallet_of(&self, _cx: Call, req: wire::GetWalletOfRequest) -> Result<wire::Wallet> {
+        self.wallet_of(&req.user_id).await
     }
 
     async fn list_wallet_entries(

@@ -35,6 +35,12 @@ impl Payments {
         Ok(())
     }
 
+    /// An erased person's cards and bank account. The books stay: they name nobody.
+    pub async fn forget_person(self: Arc<Self>, tx: Tx, user_id: String) -> Result<()> {
+        store::method::forget(&tx, &user_id).await?;
+        store::payout::forget(&tx, &user_id).await
+    }
+
     /// Goes on with a payment that waits for somebody's answer.
     async fn look_after(&self, cx: &Call, row: &store::payment::Model) -> Result<()> {
         let order_id = &row.order_id;

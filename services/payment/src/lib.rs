@@ -4,6 +4,7 @@
 //! the double-entry ledger, what providers' webhooks and statements say. Providers stand behind one port, [`provider`].
 //! Calls: user (`AdjustPoints`), the configured providers. Emits: `PaymentAuthorised`, `PaymentActionRequired`,
 //! `PaymentDeclined`, `PaymentCaptured`, `PaymentVoided`, `PaymentRefunded`, `SettlementMade`, `PayoutPaid`.
+//! Listens to: auth's `AccountErased`.
 //!
 //! Whatever leaves this process is written down first, under the key that the provider knows it by; its outcome after. What is
 //! unknown stays so until the provider says: nothing is compensated on a guess.
@@ -163,6 +164,7 @@ impl Service for Payments {
 
     fn mount(m: &mut Mount<Self>) {
         m.grpc(payment_service::routes)
+            .forget(Self::forget_person)
             .every("resolve", Duration::from_millis(500), Self::resolve)
             .every("settle", Duration::from_secs(1), Self::release_and_pay_out)
             .every("roll-up", Duration::from_secs(1), Self::roll_up)

@@ -77,7 +77,7 @@ testbed::both! {
         a_card_is_kept_as_a_token,
         no_number_reaches_a_store_or_a_log,
         cards_belong_to_one_person,
-        bad_cards_are_refused;
+        bad_cards_are_refused, an_erased_person_s_cards_and_accounts_go;
     statements:
         books_that_agree_show_nothing,
         every_difference_is_noted_once;

@@ -41,6 +41,11 @@ impl Reviews {
         ev.apply(&self.db, async |tx: Tx| store::facts::paid(&tx, &ev.order_id, at).await).await
     }
 
+    /// An erased author's reviews keep their rating, which is the other side's, and lose their words.
+    pub async fn forget(self: Arc<Self>, tx: Tx, user_id: String) -> Result<()> {
+        store::review::forget(&tx, &user_id).await
+    }
+
     pub async fn order_closed(self: Arc<Self>, ev: Received<OrderClosed>) -> Result<()> {
         ev.apply(&self.db, async |tx: Tx| store::facts::closed(&tx, &ev.order_id).await).await
     }

@@ -6,7 +6,7 @@
 //! no registry package has honest labelled reviews, and a rule can say why it fired.
 //! Calls: order (`GetTrade`). Emits: `ReviewWritten`, `ReviewRevealed`, `ReviewApproved`, `ReviewRejected`,
 //! `TemperatureChanged`. Listens to: order's `OrderPaid`, `OrderPartShipped`, `OrderPartConfirmed`,
-//! `OrderPartCancelled`, `OrderDisputeResolved`, `OrderClosed`.
+//! `OrderPartCancelled`, `OrderDisputeResolved`, `OrderClosed`; auth's `AccountErased`.
 
 mod api;
 pub mod domain;
@@ -87,6 +87,7 @@ impl Service for Reviews {
             .on(Self::part_cancelled)
             .on(Self::dispute_resolved)
             .on(Self::order_closed)
+            .forget(Self::forget)
             .every("reveal", Duration::from_secs(5), Self::reveal_due)
             .check("reviews", Self::check_reviews)
             .check("temperatures", Self::check_temperatures);

@@ -15,7 +15,8 @@ testbed::both! {
     writing:
         only_the_sides_of_a_completed_trade_write, who_is_faster_than_the_event_is_not_refused,
         of_fifty_parallel_writes_of_one_side_one_counts, after_two_weeks_it_is_too_late,
-        the_same_key_gives_the_same_review, texts_are_sealed_and_go_with_their_author;
+        the_same_key_gives_the_same_review, texts_are_sealed_and_go_with_their_author,
+        an_erased_author_s_words_can_not_be_found_again;
     blind:
         nobody_but_its_author_sees_what_waits, both_sides_at_the_same_moment_reveal_both,
         after_a_week_the_job_reveals, what_comes_after_a_week_is_seen_at_once, two_jobs_at_once_reveal_once;

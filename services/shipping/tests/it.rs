@@ -27,7 +27,7 @@ mod tracking;
 testbed::both! {
     quotes:
         an_order_is_quoted_part_by_part, what_can_not_go_says_which_part_and_why,
-        everybody_may_ask_what_options_cost,
+        everybody_may_ask_what_options_cost, an_address_abroad_takes_what_goes_abroad,
         a_route_calls_everywhere_once, a_route_that_makes_no_sense_says_where;
     orders:
         a_prepared_shipment_waits_for_the_payment, asking_again_changes_nothing, a_cancel_that_comes_first_stays,

@@ -2,7 +2,7 @@
 
 use crate::{Users, store};
 use jangteo_core::{Code, Result};
-use kit::Received;
+use kit::{Received, db::Tx};
 use proto::jangteo::auth::v1::{GetAccountRequest, UserRegistered};
 use std::sync::Arc;
 
@@ -16,10 +16,16 @@ impl Users {
             Err(e) => return Err(e),
         };
         let (account, sealer) = (&account, &self.sealer);
-        let write = async |tx: kit::db::Tx| match account {
+        let write = async |tx: Tx| match account {
             Some(account) => store::profile::create(&tx, sealer, account).await,
             None => Ok(()),
         };
         ev.apply(&self.db, write).await
+    }
+
+    /// Profile and addresses go. Consents and points are only added to: they stay, and name nobody any more.
+    pub async fn forget(self: Arc<Self>, tx: Tx, user_id: String) -> Result<()> {
+        store::address::forget(&tx, &user_id).await?;
+        store::profile::forget(&tx, &user_id).await
     }
 }

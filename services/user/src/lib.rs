@@ -3,7 +3,7 @@
 //! Owns: all four, with everything personal sealed by a key of the person's own. A profile begins with auth's
 //! `UserRegistered`; until that event has arrived, reads are answered from the account itself.
 //! Calls: auth (`GetAccount`). Emits: `ProfileCreated`, `ProfileUpdated`, `AddressCreated`, `AddressUpdated`,
-//! `AddressDeleted`, `ConsentDecided`, `PointsAdjusted`. Listens to: auth's `UserRegistered`.
+//! `AddressDeleted`, `ConsentDecided`, `PointsAdjusted`. Listens to: auth's `UserRegistered`, `AccountErased`.
 
 mod api;
 pub mod domain;
@@ -51,6 +51,6 @@ impl Service for Users {
     }
 
     fn mount(m: &mut Mount<Self>) {
-        m.grpc(user_service::routes).on(Self::user_registered);
+        m.grpc(user_service::routes).on(Self::user_registered).forget(Self::forget);
     }
 }

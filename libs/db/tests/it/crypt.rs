@@ -123,8 +123,13 @@ pub async fn erased_person_stays_unreadable(store: Store) {
     assert!(key(&db, &sealer, "usr_1").await.is_none());
     assert!(key(&db, &sealer, "usr_2").await.is_some());
     assert_eq!(count(db.primary(), "person_key WHERE person = 'usr_1' AND wrapped IS NOT NULL").await, 0);
-    let again = db.write(&cx(), async |tx| sealer.person(&tx, "usr_1").await.map(|_| ())).await.unwrap_err();
-    assert_eq!((again.code(), again.reason()), (Code::FailedPrecondition, "PERSON_ERASED"));
+    // Who had no key yet gets none either.
+    db.write(&cx(), async |tx| sealer.erase(&tx, "usr_3").await.map(|done| assert!(done))).await.unwrap();
+    for person in ["usr_1", "usr_3"] {
+        let again = db.write(&cx(), async |tx| sealer.person(&tx, person).await.map(|_| ())).await.unwrap_err();
+        assert_eq!((again.code(), again.reason()), (Code::FailedPrecondition, "PERSON_ERASED"));
+    }
+    assert_eq!(sealer.find_many(db.primary(), &["usr_1", "usr_2", "usr_3"].map(str::to_owned)).await.unwrap().len(), 1);
 }
 
 pub async fn first_use_in_parallel_makes_one_key(store: Store) {

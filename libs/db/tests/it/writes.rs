@@ -198,6 +198,28 @@ pub async fn abandoned_write_leaves_nothing(store: Store) {
     assert_eq!((count(db.primary(), "cup").await, count(db.primary(), "event").await), (1, 1));
 }
 
+/// Wherever a caller leaves, its connection is handed to the next one outside any transaction.
+pub async fn callers_may_leave_at_any_moment(mut store: Store) {
+    let name = format!("leavers_{}", uuid::Uuid::now_v7().simple());
+    if store.is_postgres() {
+        store.cfg.url = format!("{}?application_name={name}", store.cfg.url);
+        store.cfg.max_connections = 2;
+    }
+    let (db, watcher) = (store.open().await, store.sibling().open().await);
+    let open = format!("pg_stat_activity WHERE application_name = '{name}' AND state LIKE 'idle in transaction%'");
+    for n in 0..600 {
+        let cx = cx();
+        let write = db.write(&cx, async |tx| put_cup(&tx, &format!("a{n}"), "top", n).await);
+        let left = tokio::time::timeout(Duration::from_micros(20 * n as u64 % 3000), write).await.is_err();
+        if left && store.is_postgres() {
+            testkit::eventually(Duration::from_secs(5), async || count(watcher.primary(), &open).await == 0).await;
+        }
+    }
+    db.write(&cx(), async |tx| put_cup(&tx, "last", "top", 1).await).await.unwrap();
+    let seen = count(store.open().await.primary(), "cup WHERE id = 'last'").await;
+    assert_eq!(seen, 1, "somebody else doesn't see what was committed");
+}
+
 /// Both ways to write a closure over references make a future that a server can spawn.
 pub async fn write_futures_are_send(store: Store) {
     let db = store.open().await;

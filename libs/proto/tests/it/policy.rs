@@ -56,14 +56,15 @@ fn services_of_others_need_none() {
 fn a_policy_is_read_as_written() {
     let options = "option idempotency_level = IDEMPOTENT; option (jangteo.options.v1.policy) = {access: ACCESS_SIGNED_IN \
                    roles: [ROLE_ADMIN, ROLE_BRAND_MANAGER] callers: [\"order\"] timeout: {seconds: 1 nanos: 500000000} \
-                   request_id: REQUEST_ID_REQUIRED audit: true};";
+                   request_id: REQUEST_ID_REQUIRED audit: true cache_control: \"public, max-age=60\"};";
     let policies = of("jangteo.thing.v1", options).unwrap();
     let make = &policies["/jangteo.thing.v1.Things/Make"];
     assert_eq!((make.service.as_str(), make.access), ("thing", Access::SignedIn));
     assert_eq!(make.roles, ["admin", "brand_manager"]);
     assert_eq!(make.timeout, Some(Duration::from_millis(1500)));
     assert_eq!(make.request_id, RequestId::Required);
-    assert!(make.audit && make.repeatable && !make.streaming);
+    assert!(make.audit && make.repeatable && !make.safe && !make.streaming);
+    assert_eq!(make.cache_control, "public, max-age=60");
     assert!(make.admits("order") && !make.admits("gateway") && !make.admits("*"));
     let stream = &policies["/jangteo.thing.v1.Things/Do"];
     assert!(stream.streaming && !stream.repeatable && !stream.audit);

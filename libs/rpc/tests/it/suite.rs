@@ -61,12 +61,14 @@ async fn the_handler_knows_its_caller(w: World) {
     cx.locale = Some("ko-KR".into());
     cx.client_addr = Some("203.0.113.9".into());
     cx.user_agent = Some("curl/8".into());
+    cx.canary = Some("probe".into());
     let answer = w.client_of("order").echo(&cx, echo("hi")).await.unwrap();
     assert_eq!((answer.caller.as_str(), answer.principal.as_str()), ("order", "anonymous"));
     assert_eq!(answer.locale, "ko-KR");
     let seen = w.probe.last();
     assert_eq!(seen.client_addr.as_deref(), Some("203.0.113.9"));
     assert_eq!(seen.user_agent.as_deref(), Some("curl/8"));
+    assert_eq!(seen.canary.as_deref(), Some("probe"));
     assert_eq!(&*seen.method, "/jangteo.probe.v1.ProbeService/Echo");
     assert_eq!(seen.now, jangteo_core::Clock::now(&w.clock));
     assert_eq!((seen.request_id, seen.token), (None, None));

@@ -99,7 +99,7 @@ impl Auth {
             Factor::None
         } else if !req.code.is_empty() || !req.recovery_code.is_empty() {
             attempt = Some(self.attempt(cx, "totp", account.user_id(), true).await?);
-            self.factor(cx, &account, &req.code, &req.recovery_code).await?.ok_or_else(wrong_code)?
+            self.confirm_factor_now(cx, &account, &req.code, &req.recovery_code).await?
         } else {
             return Err(Error::invalid("password", "REQUIRED", "is required, or a code, or a recovery code"));
         };
@@ -152,6 +152,17 @@ impl Auth {
             return Ok(Some(Factor::Recovery(self.recovery_hash(account.user_id(), recovery_code))));
         }
         Ok(self.step(cx, account, code).await?.map(Factor::Totp))
+    }
+
+    /// A code or a recovery code of somebody who is signed in.
+    pub(super) async fn confirm_factor_now(
+        &self,
+        cx: &Call,
+        account: &Account,
+        code: &str,
+        recovery_code: &str,
+    ) -> Result<Factor> {
+        self.factor(cx, account, code, recovery_code).await?.ok_or_else(wrong_code)
     }
 
     async fn step(&self, cx: &Call, account: &Account, code: &str) -> Result<Option<i64>> {

@@ -252,6 +252,14 @@ fn always() -> SimpleExpr {
     Expr::value(1i64).eq(1i64)
 }
 
+/// An account with all that opens it. The address is free again.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    let mine = recovery_code::Column::UserId.eq(user_id);
+    recovery_code::Entity::delete_many().filter(mine).exec(tx).await.db()?;
+    row::Entity::delete_by_id(user_id).exec(tx).await.db()?;
+    Ok(())
+}
+
 async fn update<const N: usize>(
     tx: &Tx,
     user_id: &str,

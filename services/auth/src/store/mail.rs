@@ -146,6 +146,13 @@ pub async fn drop_tokens(tx: &Tx, user_id: &str, purpose: Purpose) -> Result<()>
     Ok(())
 }
 
+/// A person's tokens, and mails that wait for them.
+pub async fn forget(tx: &Tx, user_id: &str, email_hash: &str) -> Result<()> {
+    token::Entity::delete_many().filter(token::Column::UserId.eq(user_id)).exec(tx).await.db()?;
+    row::Entity::delete_many().filter(row::Column::EmailHash.eq(email_hash)).exec(tx).await.db()?;
+    Ok(())
+}
+
 /// Forgets tokens that expired.
 pub async fn sweep_tokens(tx: &Tx) -> Result<()> {
     let expired = token::Column::ExpireTime.lte(micros(tx.now()));

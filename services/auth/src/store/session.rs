@@ -6,6 +6,7 @@ use proto::jangteo::auth::v1 as pb;
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
     sea_query::{Expr, OnConflict},
 };
 
@@ -240,6 +241,24 @@ pub async fn know_network(tx: &Tx, network_hash: &str, user_id: &str) -> Result<
         .update_column(known_network::Column::LastUsedTime)
         .to_owned();
     known_network::Entity::insert(network).on_conflict(again).exec_without_returning(tx).await.db()?;
+    Ok(())
+}
+
+/// What opens a person's sessions, and where they were used. The rows stay until they expire: they say that the
+/// sessions have ended.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    let theirs =
+        row::Entity::find().select_only().column(row::Column::SessionId).filter(row::Column::UserId.eq(user_id));
+    let theirs = refresh_token::Column::SessionId.in_subquery(theirs.into_query());
+    refresh_token::Entity::delete_many().filter(theirs).exec(tx).await.db()?;
+    known_network::Entity::delete_many().filter(known_network::Column::UserId.eq(user_id)).exec(tx).await.db()?;
+    row::Entity::update_many()
+        .col_expr(row::Column::UserAgent, Expr::value(Vec::<u8>::new()))
+        .col_expr(row::Column::Address, Expr::value(Vec::<u8>::new()))
+        .filter(row::Column::UserId.eq(user_id))
+        .exec(tx)
+        .await
+        .db()?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-use crate::world::{PASSWORD, Reason, World, credentials};
+use crate::world::{Open, PASSWORD, Reason, World, credentials};
 use auth::Config;
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -112,6 +112,7 @@ async fn parameters_below_the_minimum_stop_the_start() {
         keyring: kit::db::crypt::Keyring::from_keys("1", [("1".to_owned(), [1; 32])], [2; 32]).unwrap(),
         page_tokens: jangteo_core::PageTokens::new(&[3; 32]),
         mailer: w.outbox.clone(),
+        peers: Open::default().peers(),
         embedded: false,
     };
     assert_eq!(auth::Auth::new(parts, cfg).await.reason(), "INVALID_CONFIGURATION");

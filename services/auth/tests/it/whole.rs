@@ -97,6 +97,39 @@ async fn the_whole_service() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     running.stop(std::future::ready(())).await;
+    the_trail_tells(dir.path()).await;
+}
+
+/// What was audited above is in the trail, whole; and whatever is done to it is found.
+async fn the_trail_tells(data: &std::path::Path) {
+    use kit::db::sea_orm::{ConnectionTrait, Database, Statement};
+    let wrong = async || {
+        let market = Market::build(Config::embedded(data), Arc::new(SystemClock), &SERVICES, &SERVICES).await.unwrap();
+        let found = market.verify().await.unwrap();
+        found.into_iter().find(|f| f.check == "audit").unwrap().wrong
+    };
+    assert_eq!(wrong().await, Vec::<String>::new());
+    let url = format!("sqlite://{}?mode=rw", data.join("auth.db").display());
+    let conn = Database::connect(url).await.unwrap();
+    let select = "SELECT method || ' ' || code || ' ' || actor || ' ' || subject AS line FROM audit ORDER BY seq";
+    let rows = conn.query_all_raw(Statement::from_string(conn.get_database_backend(), select)).await.unwrap();
+    let lines: Vec<String> = rows.iter().map(|r| r.try_get("", "line").unwrap()).collect();
+    let about = |method: &str, code: &str| lines.iter().filter(|l| l.contains(&format!("/{method} {code} "))).count();
+    assert_eq!((about("GrantRole", "OK"), about("GrantRole", "PERMISSION_DENIED")), (1, 1), "{lines:#?}");
+    assert!(lines.iter().any(|l| l.contains("/GrantRole OK user:usr_") && l.contains("user_id=usr_")), "{lines:#?}");
+    assert!(lines.iter().all(|l| !l.contains("b.kr") && !l.contains(PASSWORD)), "{lines:#?}");
+
+    // Cut off at its end, so that all hashes fit: the signed checkpoints know better.
+    let cut = "DROP TRIGGER audit_no_delete; DELETE FROM audit WHERE seq > 1; \
+         UPDATE audit_head SET seq = 1, hash = (SELECT hash FROM audit WHERE seq = 1)";
+    conn.execute_unprepared(cut).await.unwrap();
+    let found = wrong().await;
+    assert!(found[0].starts_with("chain 0: it ends at row 1, and row "), "{found:?}");
+    // Nobody else's checkpoints count.
+    let file = data.join("audit").join("auth.jsonl");
+    let forged = std::fs::read_to_string(&file).unwrap().replace("\"seq\":", "\"seq\":1");
+    std::fs::write(&file, forged).unwrap();
+    assert!(wrong().await[0].starts_with("checkpoint 1 of auth is not signed by us"));
 }
 
 async fn list(client: &Client, token: &str) -> Result<pb::ListSessionsResponse> {

@@ -1,7 +1,7 @@
 //! A market of one service.
 
 use async_trait::async_trait;
-use auth::{Auth, Config, MailKind, Parts};
+use auth::{Auth, Config, MailKind, Parts, Peers};
 use chrono::TimeDelta;
 use jangteo_core::{Call, Clock, Error, ManualClock, PageTokens, Principal, Result, from_micros};
 use kit::{
@@ -11,7 +11,15 @@ use kit::{
     rpc::Verifier,
 };
 use mail::{Letter, Mailer};
-use proto::jangteo::auth::v1::{self as pb, auth_service::Api};
+use proto::{
+    Client as _,
+    google::r#type::Money,
+    jangteo::{
+        auth::v1::{self as pb, auth_service::Api},
+        order::v1::{CountOpenPartsRequest, OpenParts, order_service},
+        payment::v1::{GetWalletOfRequest, Wallet, payment_service},
+    },
+};
 use sea_orm::ConnectionTrait;
 use std::{
     sync::{
@@ -20,6 +28,7 @@ use std::{
     },
     time::Duration,
 };
+use testbed::Fake;
 use tokio::sync::Notify;
 
 pub const PASSWORD: &str = "kf83-lq02-xx";
@@ -29,6 +38,7 @@ pub struct World {
     pub db: Db,
     pub clock: ManualClock,
     pub outbox: Arc<Outbox>,
+    pub open: Open,
     pub store: Store,
 }
 
@@ -37,6 +47,32 @@ pub enum Store {
     Sqlite(tempfile::TempDir),
     #[expect(dead_code, reason = "kept for its drop")]
     Postgres(testkit::servers::Database),
+}
+
+/// What order and payment say of everybody: purchases, sales, won in the wallet.
+#[derive(Clone, Default)]
+pub struct Open(Arc<Mutex<(i64, i64, i64)>>);
+
+impl Open {
+    pub fn set(&self, bought: i64, sold: i64, balance: i64) {
+        *self.0.lock().unwrap() = (bought, sold, balance);
+    }
+
+    pub fn peers(&self) -> Peers {
+        let (parts, wallet) = (self.0.clone(), self.0.clone());
+        let order = Fake::new().on(move |_: CountOpenPartsRequest| {
+            let (bought, sold, _) = *parts.lock().unwrap();
+            async move { Ok(OpenParts { bought, sold }) }
+        });
+        let payment = Fake::new().on(move |_: GetWalletOfRequest| {
+            let balance = Money { currency_code: "KRW".into(), units: wallet.lock().unwrap().2, nanos: 0 };
+            async move { Ok(Wallet { balance: Some(balance), ..Wallet::default() }) }
+        });
+        Peers {
+            order: order_service::Client::new(order.channel()),
+            payment: payment_service::Client::new(payment.channel()),
+        }
+    }
 }
 
 /// Keeps mails; loses the connection on demand.
@@ -80,18 +116,24 @@ impl World {
         let mut cfg = Config::default();
         configure(&mut cfg);
         let outbox = Arc::new(Outbox::default());
-        let auth = Self::service(&db, outbox.clone(), cfg).await;
-        World { auth, db, clock: ManualClock::at(from_micros(1_800_000_000_000_000)), outbox, store }
+        let open = Open::default();
+        let auth = Self::build(&db, outbox.clone(), cfg, &open).await;
+        World { open, auth, db, clock: ManualClock::at(from_micros(1_800_000_000_000_000)), outbox, store }
     }
 
     /// Another replica over the same rows.
     pub async fn service(db: &Db, mailer: Arc<dyn Mailer>, cfg: Config) -> Arc<Auth> {
+        Self::build(db, mailer, cfg, &Open::default()).await
+    }
+
+    async fn build(db: &Db, mailer: Arc<dyn Mailer>, cfg: Config, open: &Open) -> Arc<Auth> {
         let parts = Parts {
             db: db.clone(),
             cache: Cache::new(&CacheConfig::default()).unwrap(),
             keyring: Keyring::from_keys("1", [("1".to_owned(), [1; 32])], [2; 32]).unwrap(),
             page_tokens: PageTokens::new(&[3; 32]),
             mailer,
+            peers: open.peers(),
             embedded: false,
         };
         Arc::new(Auth::new(parts, cfg).await.unwrap())

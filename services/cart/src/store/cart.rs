@@ -173,6 +173,14 @@ pub async fn delete(tx: &Tx, cart_ids: Vec<String>) -> Result<()> {
     Ok(())
 }
 
+/// A person's cart, the copies that they shared, and what they took over from guests.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    let theirs = [Column::UserId, Column::SharedBy, Column::MergedBy].map(|c| c.eq(user_id));
+    let any = theirs.into_iter().fold(sea_orm::Condition::any(), sea_orm::Condition::add);
+    Entity::delete_many().filter(any).exec(tx).await.db()?;
+    Ok(())
+}
+
 /// Up to `limit` carts whose time is over. An expired cart never comes back to life.
 pub async fn expired(tx: &Tx, limit: u64) -> Result<Vec<String>> {
     let select = Entity::find().select_only().column(Column::CartId).filter(Column::ExpireTime.lte(micros(tx.now())));

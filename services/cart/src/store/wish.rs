@@ -44,6 +44,12 @@ pub async fn find<C: ConnectionTrait>(conn: &C, user_id: &str, product_id: &str)
     Ok(row.map(Line::from))
 }
 
+/// All of a person's.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(tx).await.db()?;
+    Ok(())
+}
+
 /// Wishes for it, unless the person does already. The person's cart is locked meanwhile, for the limit.
 pub async fn insert(tx: &Tx, user_id: &str, l: Line) -> Result<()> {
     let row = Model {

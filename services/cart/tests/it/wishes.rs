@@ -78,3 +78,25 @@ pub async fn a_wishlist_is_the_wisher_s_own(k: Kind) {
     assert_eq!(page.unwrap().next_page_token, "");
     assert!(w.carts.list_wishes(anonymous(), Default::default()).await.is_err());
 }
+
+pub async fn an_erased_person_leaves_nothing(kind: Kind) {
+    use kit::db::sea_orm::{ConnectionTrait, Statement};
+    let w = world(kind).await;
+    w.shop.offer(1, 100);
+    for user in [MINSU, EMMA] {
+        w.add(user, 1, 1).await.unwrap();
+        w.carts.share_cart(by(user), Default::default()).await.unwrap();
+        w.carts.put_wish(by(user), put(1)).await.unwrap();
+    }
+    for _ in 0..2 {
+        let forget = async |tx: kit::db::Tx| w.carts.clone().forget(tx, MINSU.to_owned()).await;
+        w.stores.db().write(&system("cart"), forget).await.unwrap();
+    }
+    let db = w.stores.db();
+    let conn = db.primary();
+    for (table, left) in [("cart", 2), ("cart_line", 2), ("wish", 1)] {
+        let sql = format!("SELECT COUNT(*) AS n FROM {table}");
+        let row = conn.query_one_raw(Statement::from_string(conn.get_database_backend(), sql)).await.unwrap();
+        assert_eq!(row.unwrap().try_get::<i64>("", "n").unwrap(), left, "{table}");
+    }
+}

@@ -105,6 +105,15 @@ pub async fn delete(tx: &Tx, product_id: &str, user_id: &str) -> Result<bool> {
     Ok(gone)
 }
 
+/// All of a person's.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    let likes = row::Entity::find().filter(row::Column::UserId.eq(user_id)).all(tx).await.db()?;
+    for like in likes {
+        delete(tx, &like.product_id, user_id).await?;
+    }
+    Ok(())
+}
+
 /// A person's likes of a product always count in the same slot, so no slot goes below zero.
 async fn add(tx: &Tx, product_id: &str, user_id: &str, n: i64) -> Result<()> {
     let slot = slot::ActiveModel {

@@ -159,6 +159,11 @@ pub async fn find_all<C: ConnectionTrait>(conn: &C, product_ids: &[String]) -> R
     Entity::find().filter(Column::ProductId.is_in(product_ids)).filter(Column::Deleted.eq(false)).all(conn).await.db()
 }
 
+/// All that somebody offers or has sold.
+pub async fn of_seller<C: ConnectionTrait>(conn: &C, seller_id: &str) -> Result<Vec<Model>> {
+    Entity::find().filter(Column::SellerId.eq(seller_id)).filter(Column::Deleted.eq(false)).all(conn).await.db()
+}
+
 pub async fn views<C: ConnectionTrait>(conn: &C, product_id: &str) -> Result<i64> {
     let select = Entity::find_by_id(product_id).select_only().column(Column::ViewCount);
     Ok(select.into_tuple().one(conn).await.db()?.unwrap_or(0))

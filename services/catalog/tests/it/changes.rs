@@ -233,3 +233,28 @@ pub async fn administrators_let_the_tree_grow(kind: Kind) {
     let found = w.catalog.list_products(anonymous(), list).await.unwrap().products;
     assert_eq!(found[0].product_id, made.product_id);
 }
+
+pub async fn an_erased_seller_s_products_are_withdrawn(kind: Kind) {
+    let w = over(kind, 2).await;
+    let seoul = w.list_one(|_| {}).await;
+    let jeju = w.list_one(|p| p.region_id = "jeolla".into()).await;
+    let held = w.list_one(|p| p.stock = Some(2)).await;
+    let theirs = w.catalog.create_product(by(OTHER), bicycle()).await.unwrap();
+    let like = wire::LikeProductRequest { product_id: theirs.product_id.clone() };
+    w.catalog.like_product(by(SELLER), like).await.unwrap();
+    w.hold(1, &[(&held, 1)]).await.unwrap();
+    for _ in 0..2 {
+        for db in [w.db(&seoul.product_id), w.db(&jeju.product_id)] {
+            let forget = async |tx: kit::db::Tx| w.catalog.clone().forget(tx, SELLER.to_owned()).await;
+            db.write(&system("catalog"), forget).await.unwrap();
+        }
+    }
+    for gone in [&seoul, &jeju] {
+        assert_eq!(w.get(&gone.product_id).await.unwrap_err().reason(), "PRODUCT_NOT_FOUND");
+    }
+    assert_eq!(w.get(&held.product_id).await.unwrap().status(), wire::ProductStatus::Sold, "an order holds it");
+    let left = w.get(&theirs.product_id).await.unwrap();
+    assert_eq!((left.status(), left.like_count()), (wire::ProductStatus::OnSale, 0));
+    w.release(1, &[(&held, 1)]).await.unwrap();
+    w.assert_all_is_well().await;
+}

@@ -3,6 +3,7 @@
 mod chaos;
 mod crashes;
 mod descriptors;
+mod erasure;
 mod idempotency;
 mod input;
 mod operator;

@@ -16,7 +16,7 @@ use crate::{
 everywhere!(canaries_never_sing);
 
 /// Chatty, as an operator looking for a fault would have it.
-const LOG: &str = "debug,h2=info,hyper=info,hyper_util=info,rustls=info,tower=info";
+pub const LOG: &str = "debug,h2=info,hyper=info,hyper_util=info,rustls=info,tower=info";
 
 /// The strings to look for afterwards.
 #[derive(Default)]
@@ -190,7 +190,7 @@ async fn a_trade_of_canaries(client: &Client, canaries: &mut Canaries) {
     }
 }
 
-async fn send_as(client: &Client, verb: &str, path: &str, body: Value, who: &Person) -> Reply {
+pub async fn send_as(client: &Client, verb: &str, path: &str, body: Value, who: &Person) -> Reply {
     let request = client.request(verb.parse().expect("a method"), path).json(body).bearer(&who.access);
     request.key(key()).send().await.expect(200)
 }
@@ -268,7 +268,7 @@ fn readable_in_stores(folder: &Path, canaries: &Canaries, at_least: usize) {
     assert!(files >= at_least, "{files} files in {}", folder.display());
 }
 
-fn each_file(folder: &Path, visit: &mut dyn FnMut(&Path, &[u8])) {
+pub fn each_file(folder: &Path, visit: &mut dyn FnMut(&Path, &[u8])) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {

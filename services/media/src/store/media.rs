@@ -97,6 +97,11 @@ pub async fn find<C: ConnectionTrait>(conn: &C, media_id: &str) -> Result<Model>
     row.ok_or_else(|| Error::not_found("media", media_id))
 }
 
+/// All of a person's.
+pub async fn of<C: ConnectionTrait>(conn: &C, owner_id: &str) -> Result<Vec<Model>> {
+    Entity::find().filter(Column::OwnerId.eq(owner_id)).all(conn).await.db()
+}
+
 pub async fn insert(tx: &Tx, row: Model) -> Result<()> {
     Entity::insert(ActiveModel::from(row).reset_all()).exec_without_returning(tx).await.db()?;
     Ok(())

@@ -190,3 +190,25 @@ pub async fn lists_come_in_pages(kind: Kind) {
     mine.reverse();
     assert_eq!(seen, mine);
 }
+
+pub async fn an_erased_person_s_pictures_go(kind: Kind) {
+    let w = World::new(kind).await;
+    let own = w.ready(&png(1)).await;
+    let shared = w.ready(&png(2)).await;
+    let theirs = w.upload(by(OTHER), &png(2)).await.unwrap();
+    w.settle().await;
+    let before = w.keys().await.len();
+    for _ in 0..2 {
+        let forget = async |tx: kit::db::Tx| w.media.clone().forget(tx, OWNER.to_owned()).await;
+        w.db().write(&testbed::system("media"), forget).await.unwrap();
+    }
+    w.settle().await;
+    for gone in [&own, &shared] {
+        assert!(w.get(by(OWNER), &gone.media_id).await.is_err());
+        assert_eq!(w.events(&gone.media_id).await.last().unwrap(), "MediaDeleted");
+    }
+    assert_eq!(w.get(by(OTHER), &theirs.media_id).await.unwrap().status(), wire::MediaStatus::Ready);
+    let after = w.keys().await.len();
+    assert!(0 < after && after < before, "{before} objects, then {after}");
+    assert_eq!(w.check().await, Vec::<String>::new());
+}

@@ -77,6 +77,12 @@ pub async fn insert(tx: &Tx, row: &Model, user_ids: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Takes a person off every campaign's list.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    target::Entity::delete_many().filter(target::Column::UserId.eq(user_id)).exec(tx).await.db()?;
+    Ok(())
+}
+
 pub async fn find<C: ConnectionTrait>(conn: &C, campaign_id: &str) -> Result<Model> {
     let row = Entity::find_by_id(campaign_id).one(conn).await.db()?;
     row.ok_or_else(|| Error::not_found("campaign", campaign_id))

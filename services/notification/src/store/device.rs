@@ -98,3 +98,9 @@ pub async fn remove(tx: &Tx, user_id: &str, device_id: &str) -> Result<bool> {
     let own = Entity::delete_by_id(device_id).filter(Column::UserId.eq(user_id));
     Ok(own.exec(tx).await.db()?.rows_affected == 1)
 }
+
+/// All of a person's.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(tx).await.db()?;
+    Ok(())
+}

@@ -5,7 +5,10 @@ use jangteo_core::{Error, Id, Page, Result, Time, micros};
 use kit::db::{self, Db, DbResult, Key, Paged, Tx};
 use proto::jangteo::notification::v1::Category;
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect, entity::prelude::*, sea_query::OnConflict,
+    ActiveValue::Set,
+    ConnectionTrait, QueryFilter, QueryOrder, QuerySelect,
+    entity::prelude::*,
+    sea_query::{OnConflict, SimpleExpr},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -130,8 +133,17 @@ pub async fn read_all(tx: &Tx, user_id: &str, category: Category) -> Result<u64>
 
 /// Forgets notices from before `before` with everything that hangs on them; at most `limit`, 0: there are none left.
 pub async fn sweep(tx: &Tx, before: Time, limit: u64) -> Result<u64> {
-    let old = Entity::find().select_only().column(Column::NotificationId).filter(Column::CreateTime.lt(micros(before)));
-    let ids: Vec<String> = old.limit(limit).into_tuple().all(tx).await.db()?;
+    remove(tx, Column::CreateTime.lt(micros(before)), limit).await
+}
+
+/// The same for a person's.
+pub async fn forget(tx: &Tx, user_id: &str, limit: u64) -> Result<u64> {
+    remove(tx, Column::UserId.eq(user_id), limit).await
+}
+
+async fn remove(tx: &Tx, which: SimpleExpr, limit: u64) -> Result<u64> {
+    let found = Entity::find().select_only().column(Column::NotificationId).filter(which);
+    let ids: Vec<String> = found.limit(limit).into_tuple().all(tx).await.db()?;
     if !ids.is_empty() {
         super::delivery::forget(tx, &ids).await?;
         Entity::delete_many().filter(Column::NotificationId.is_in(&ids)).exec(tx).await.db()?;

@@ -82,3 +82,9 @@ pub async fn write(tx: &Tx, user_id: &str, p: Preferences) -> Result<Option<Pref
     let written = Preferences { version: p.version + 1, update_time: Some(tx.now()), ..p };
     Ok((done == 1).then_some(written))
 }
+
+/// All of a person's.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(tx).await.db()?;
+    Ok(())
+}

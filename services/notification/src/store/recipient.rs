@@ -53,6 +53,13 @@ pub async fn add(tx: &Tx, user_id: &str, locale: &str, registered: Time) -> Resu
     Ok(())
 }
 
+/// A person, and what they consented to.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    consent::Entity::delete_many().filter(consent::Column::UserId.eq(user_id)).exec(tx).await.db()?;
+    Entity::delete_by_id(user_id).exec(tx).await.db()?;
+    Ok(())
+}
+
 /// The language that a person registered with; empty: not known here.
 pub async fn locale<C: ConnectionTrait>(conn: &C, user_id: &str) -> Result<String> {
     Ok(Entity::find_by_id(user_id).one(conn).await.db()?.map_or_else(String::new, |r| r.locale))

@@ -176,3 +176,31 @@ pub async fn a_stream_brings_what_is_new_and_what_was_missed(kind: Kind) {
     let end = tokio::time::timeout(within, stream.next()).await.expect("in time");
     assert!(end.is_none(), "the stream ends with the token");
 }
+
+pub async fn an_erased_person_is_told_nothing_and_leaves_nothing(kind: Kind) {
+    let w = world(kind).await;
+    let (a, b) = (w.person(1).await, w.person(2).await);
+    for user in [&a, &b] {
+        w.paid(user, "ord_1").await;
+        w.device(user, &format!("token-of-{user}")).await;
+        let marketing = wire::UpdatePreferencesRequest { time_zone: Some("Asia/Tokyo".into()), ..Default::default() };
+        w.prefer(user, marketing).await.unwrap();
+    }
+    let sealer = kit::db::crypt::Sealer::new(w.stores.keyring());
+    for _ in 0..2 {
+        let forget = async |tx: kit::db::Tx| {
+            sealer.erase(&tx, &a).await?;
+            w.service.clone().forget(tx, a.clone()).await
+        };
+        w.db().write(&w.job(), forget).await.unwrap();
+    }
+    // What comes late is for nobody.
+    w.paid(&a, "ord_2").await;
+    w.deliver().await;
+    for table in ["notification", "delivery", "device", "preference", "recipient"] {
+        let left = w.rows(&format!("SELECT DISTINCT user_id FROM {table}")).await;
+        assert_eq!(left, [b.as_str()], "{table}");
+    }
+    assert!(w.mail.take().iter().all(|mail| mail.to == "p2@example.kr"));
+    assert_eq!(w.check().await, Vec::<String>::new());
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     Orders,
-    domain::{Fault, Order, OrderId, basket, won},
+    domain::{Fault, Order, OrderId, basket, units, won},
     saga::within,
     store::{
         self,
@@ -57,6 +57,9 @@ impl Orders {
         let (order_id, pay_by) = (OrderId::new().to_string(), self.pay_by());
         let times = (cx.now, from_micros(pay_by));
         let placed = basket::placed(&order_id, buyer, parts, &quotes, req.points, times)?;
+        if req.source.is_none() && units(&placed.total) > req.points {
+            return Err(Error::invalid("source", "SOURCE_REQUIRED", "is required while money is left to pay"));
+        }
         let payment = AuthoriseRequest {
             order_id: order_id.clone(),
             attempt: 1,

@@ -124,6 +124,15 @@ impl Orders {
         })
     }
 
+    /// Read where it is written: whoever asks is about to decide on it.
+    pub(super) async fn open_parts(&self, req: wire::CountOpenPartsRequest) -> Result<wire::OpenParts> {
+        let conn = self.db.primary();
+        Ok(wire::OpenParts {
+            bought: store::part::open_of_buyer(conn, &req.user_id).await?,
+            sold: store::part::open_of_seller(conn, &req.user_id).await?,
+        })
+    }
+
     pub(super) async fn trade(&self, req: wire::GetTradeRequest) -> Result<wire::Trade> {
         let order = store::order::find(self.db.primary(), &req.order_id).await?.wire()?;
         let part = order.parts.into_iter().find(|p| p.part == req.part);

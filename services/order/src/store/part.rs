@@ -2,13 +2,14 @@
 
 use crate::{
     domain::{Order, Part},
-    store::order::{Count, month, sum},
+    store::order::{self, Count, month, sum},
 };
-use jangteo_core::{Page, Result};
+use jangteo_core::{Error, Page, Result};
 use kit::db::{self, Db, DbResult, Key, Paged, Tx};
+use proto::jangteo::order::v1::OrderStatus;
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, entity::prelude::*,
-    sea_query::Expr,
+    ActiveValue::Set, Condition, ConnectionTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, entity::prelude::*, sea_query::Expr,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -77,6 +78,29 @@ pub async fn page(db: &Db, seller_id: &str, statuses: &[i32], page: &Page) -> Re
     let keys = [Key::desc(Column::CreateTime), Key::desc(Column::OrderId)];
     let of = |row: &Model| vec![row.create_time.to_string(), row.order_id.clone()];
     db::page(db.read(), select, page, &keys, of).await
+}
+
+/// Parts to which something can still happen: the goods are not at their end, or a saga has still to move the money.
+fn open() -> Select<Entity> {
+    use OrderStatus::{Cancelled, Confirmed, Refunded};
+    let ended = [Confirmed, Cancelled, Refunded].map(|s| i64::from(i32::from(s)));
+    let saga =
+        "EXISTS (SELECT 1 FROM saga s WHERE s.order_id = order_part.order_id AND s.part IN (0, order_part.part))";
+    Entity::find().filter(Condition::any().add(Column::Status.is_not_in(ended)).add(Expr::cust(saga)))
+}
+
+/// How many open parts somebody sells.
+pub async fn open_of_seller<C: ConnectionTrait>(conn: &C, seller_id: &str) -> Result<i64> {
+    let found = open().filter(Column::SellerId.eq(seller_id)).count(conn).await.db()?;
+    i64::try_from(found).map_err(Error::internal)
+}
+
+/// How many open parts somebody buys.
+pub async fn open_of_buyer<C: ConnectionTrait>(conn: &C, buyer_id: &str) -> Result<i64> {
+    let theirs = order::Entity::find().select_only().column(order::Column::OrderId);
+    let theirs = theirs.filter(order::Column::BuyerId.eq(buyer_id)).into_query();
+    let found = open().filter(Column::OrderId.in_subquery(theirs)).count(conn).await.db()?;
+    i64::try_from(found).map_err(Error::internal)
 }
 
 /// The rows of one order, by part.

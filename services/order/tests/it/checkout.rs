@@ -301,3 +301,26 @@ pub async fn gifts_by_meet_up_cost_nothing(kind: Kind) {
     assert_eq!((w.market.calls("Settle"), w.market.calls("RefundOrder")), (0, 0));
     w.sound().await;
 }
+
+pub async fn a_source_is_needed_for_what_is_left_to_pay(kind: Kind) {
+    let w = World::new(kind).await;
+    let bare = wire::PlaceOrderRequest { source: None, ..basket(&[(LAMP, 1)]) };
+    let place = async |key: &str, req| w.orders.place_order(testbed::keyed(w.by(BUYER), key, 1), req).await;
+    let e = place("1", bare.clone()).await.unwrap_err();
+    let v = &e.field_violations()[0];
+    assert_eq!((v.field.as_str(), v.reason.as_str()), ("source", "SOURCE_REQUIRED"));
+    let whole = total(&w.place("2", &[(LAMP, 1)]).await.unwrap());
+    let most = wire::PlaceOrderRequest { points: whole - 1, ..bare.clone() };
+    assert_eq!(place("3", most).await.unwrap_err().field_violations()[0].reason, "SOURCE_REQUIRED");
+    let all = wire::PlaceOrderRequest { points: whole, ..bare.clone() };
+    assert_eq!(place("4", all).await.unwrap().status(), OrderStatus::Paid);
+    // A gift that is handed over.
+    w.market.state().offer(CHAIR, OTHER_SELLER, 0, 5);
+    let gift = wire::PlaceOrderRequest {
+        items: basket(&[(CHAIR, 1)]).items,
+        shipping_option: ShippingOption::MeetUp.into(),
+        address_id: String::new(),
+        ..bare
+    };
+    assert_eq!(total(&place("5", gift).await.unwrap()), 0);
+}

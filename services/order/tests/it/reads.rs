@@ -172,3 +172,25 @@ pub async fn the_checks_find_what_is_wrong(kind: Kind) {
     break_it("UPDATE orders SET status = 1, closed = FALSE").await;
     assert_eq!(w.orders.clone().check_sagas(w.system()).await.unwrap().len(), 1);
 }
+
+pub async fn what_is_open_is_counted_for_both_sides(kind: Kind) {
+    let w = World::new(kind).await;
+    let open = async |user: &str| {
+        let req = wire::CountOpenPartsRequest { user_id: user.into() };
+        let found = w.orders.count_open_parts(testbed::system("auth"), req).await.unwrap();
+        (found.bought, found.sold)
+    };
+    assert_eq!(open(BUYER).await, (0, 0));
+    let order = w.place("1", &[(LAMP, 1), (CHAIR, 1)]).await.unwrap();
+    assert_eq!((open(BUYER).await, open(SELLER).await, open(OTHER_SELLER).await), ((2, 0), (0, 1), (0, 1)));
+    assert_eq!(open(STRANGER).await, (0, 0));
+    w.deliver(&order.order_id, 1).await;
+    let part = |part| wire::ConfirmOrderRequest { order_id: order.order_id.clone(), part, ..Default::default() };
+    w.orders.confirm_order(w.by(BUYER), part(1)).await.unwrap();
+    w.settle_down(&order.order_id).await;
+    assert_eq!((open(BUYER).await, open(SELLER).await), ((1, 0), (0, 0)));
+    let cancel = wire::CancelOrderRequest { order_id: order.order_id.clone(), part: 2, ..Default::default() };
+    w.orders.cancel_order(w.by(BUYER), cancel).await.unwrap();
+    w.settle_down(&order.order_id).await;
+    assert_eq!((open(BUYER).await, open(OTHER_SELLER).await), ((0, 0), (0, 0)));
+}

@@ -14,7 +14,7 @@ use crate::{
     },
     unkeyed,
 };
-use jangteo_core::{Call, Error, Id, Result, micros};
+use jangteo_core::{Call, Id, Result, micros};
 use kit::{crash_point, db::Tx};
 use proto::jangteo::payment::v1::{self as wire, PayoutStatus};
 
@@ -98,8 +98,14 @@ impl Payments {
         if row.status() != PayoutStatus::Pending {
             return Ok(());
         }
-        let key = self.sealer.find(self.db.primary(), &row.user_id).await?;
-        let key = key.ok_or_else(|| Error::not_found("user", &row.user_id))?;
+        let Some(key) = self.sealer.find(self.db.primary(), &row.user_id).await? else {
+            // Erased meanwhile: nobody knows the account any more.
+            let write = async |tx: Tx| {
+                let row = store::payout::locked(&tx, payout_id).await?;
+                if row.status() == PayoutStatus::Pending { failed(&tx, row).await } else { Ok(()) }
+            };
+            return self.db.write(&unkeyed(cx), write).await;
+        };
         let (account_number, holder) = store::payout::open(&key, &row.sealed)?;
         let provider = self.router.named(&row.provider)?;
         let amount = domain::krw(row.amount);

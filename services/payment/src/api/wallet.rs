@@ -12,8 +12,8 @@ use jangteo_core::{Call, Error, Result, from_micros};
 use proto::jangteo::payment::v1 as wire;
 
 impl Payments {
-    pub(super) async fn wallet(&self, cx: Call) -> Result<wire::Wallet> {
-        let (user, conn) = (cx.user_id()?, self.db.primary());
+    pub(super) async fn wallet(&self, user: &str) -> Result<wire::Wallet> {
+        let conn = self.db.primary();
         let wallet = store::ledger::balance(conn, &Account::of(Kind::Wallet, user)).await?;
         let held = store::ledger::balance(conn, &Account::of(Kind::Payable, user)).await?;
         let narrow = |n: i128| i64::try_from(n).map(won).map_err(Error::internal);
@@ -23,6 +23,16 @@ impl Payments {
             held: Some(narrow(held.available(Side::Credit))?),
             payout_account: store::payout::account_of(conn, user).await?.map(Into::into),
         })
+    }
+
+    /// With what is on its way out of it, which the person can't be without an account for.
+    pub(super) async fn wallet_of(&self, user: &str) -> Result<wire::Wallet> {
+        let mut wallet = self.wallet(user).await?;
+        let leaving = store::payout::pending(self.db.primary(), user).await?;
+        if let Some(reserved) = &mut wallet.reserved {
+            reserved.units += leaving;
+        }
+        Ok(wallet)
     }
 
     pub(super) async fn wallet_entries(

@@ -2,7 +2,7 @@
 
 use super::rows;
 use jangteo_core::{Error, Result, from_micros};
-use kit::db::DbResult;
+use kit::db::{DbResult, Tx};
 use proto::jangteo::payment::v1 as wire;
 use sea_orm::{ConnectionTrait, PaginatorTrait, QueryFilter, QueryOrder, entity::prelude::*};
 
@@ -78,6 +78,15 @@ pub async fn count<C: ConnectionTrait>(conn: &C, user_id: &str) -> Result<u64> {
 
 pub async fn tokens<C: ConnectionTrait>(conn: &C, payment_method_id: &str) -> Result<Vec<token::Model>> {
     token::Entity::find().filter(token::Column::PaymentMethodId.eq(payment_method_id)).all(conn).await.db()
+}
+
+/// All of a person's cards, and their providers' tokens. What was paid keeps its label.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    let own = Entity::find().filter(Column::UserId.eq(user_id)).all(tx).await.db()?;
+    let ids: Vec<_> = own.into_iter().map(|row| row.payment_method_id).collect();
+    token::Entity::delete_many().filter(token::Column::PaymentMethodId.is_in(ids)).exec(tx).await.db()?;
+    Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(tx).await.db()?;
+    Ok(())
 }
 
 /// The same card of the same person, when it is registered already.

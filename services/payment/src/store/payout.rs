@@ -5,7 +5,11 @@ use crate::domain::won;
 use jangteo_core::{Error, Page, Result, from_micros, micros};
 use kit::db::{self, Db, DbResult, Key, Paged, Tx, crypt::PersonKey};
 use proto::jangteo::payment::v1 as wire;
-use sea_orm::{ConnectionTrait, QueryFilter, QueryOrder, QuerySelect, entity::prelude::*, sea_query::OnConflict};
+use sea_orm::{
+    ConnectionTrait, QueryFilter, QueryOrder, QuerySelect,
+    entity::prelude::*,
+    sea_query::{Expr, OnConflict},
+};
 use zeroize::Zeroizing;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -104,6 +108,19 @@ pub async fn put_account(tx: &Tx, row: account::Model) -> Result<()> {
     Ok(())
 }
 
+/// Where a person's money went: the account, and what of it is noted beside each payout.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    account::Entity::delete_by_id(user_id).exec(tx).await.db()?;
+    Entity::update_many()
+        .col_expr(Column::Last4, Expr::value(""))
+        .col_expr(Column::Sealed, Expr::value(Vec::<u8>::new()))
+        .filter(Column::UserId.eq(user_id))
+        .exec(tx)
+        .await
+        .db()?;
+    Ok(())
+}
+
 pub async fn find<C: ConnectionTrait>(conn: &C, payout_id: &str) -> Result<Model> {
     let row = Entity::find_by_id(payout_id).one(conn).await.db()?;
     row.ok_or_else(|| Error::not_found("payout", payout_id))
@@ -121,6 +138,13 @@ pub async fn change(tx: &Tx, row: Model) -> Result<()> {
 pub async fn due<C: ConnectionTrait>(conn: &C, now: i64, limit: u64) -> Result<Vec<Model>> {
     let select = Entity::find().filter(Column::Due.gt(0)).filter(Column::Due.lte(now));
     select.order_by_asc(Column::Due).limit(limit).all(conn).await.db()
+}
+
+/// What of a person's money no provider has paid out yet.
+pub async fn pending<C: ConnectionTrait>(conn: &C, user_id: &str) -> Result<i64> {
+    let open = Column::Status.eq(i64::from(i32::from(wire::PayoutStatus::Pending)));
+    let rows = Entity::find().filter(Column::UserId.eq(user_id)).filter(open).all(conn).await.db()?;
+    Ok(rows.iter().map(|row| row.amount).sum())
 }
 
 /// Those that a provider paid in a time.

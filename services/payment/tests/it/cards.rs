@@ -114,3 +114,30 @@ pub async fn bad_cards_are_refused(kind: Kind) {
     let e = nobody.payments.create_payment_method(cx, request(GOOD)).await.unwrap_err();
     assert_eq!(e.reason(), "METHOD_NOT_OFFERED");
 }
+
+pub async fn an_erased_person_s_cards_and_accounts_go(kind: Kind) {
+    let (w, owner, other) = (World::new(kind).await, user_id(), user_id());
+    for user in [&owner, &other] {
+        w.card(user, GOOD).await;
+        let account = wire::PutPayoutAccountRequest {
+            bank: "kb".into(),
+            account_number: "99170012345678".into(),
+            holder: "김민수".into(),
+            ..Default::default()
+        };
+        w.payments.put_payout_account(by(user), account).await.unwrap();
+    }
+    w.earn(&owner, 10_000).await;
+    let of = wire::GetWalletOfRequest { user_id: owner.clone() };
+    let wallet = w.payments.get_wallet_of(testbed::system("auth"), of.clone()).await.unwrap();
+    assert!(wallet.balance.unwrap().units > 0);
+    for _ in 0..2 {
+        let forget = async |tx: kit::db::Tx| w.payments.clone().forget_person(tx, owner.clone()).await;
+        w.stores.db().write(&order_calls(), forget).await.unwrap();
+    }
+    assert_eq!(w.count("method", &format!("user_id = '{owner}'")).await, 0);
+    assert_eq!(w.count("method_token", "1 = 1").await, w.count("method", "1 = 1").await);
+    assert_eq!(w.count("payout_account", "1 = 1").await, 1);
+    assert!(w.payments.get_wallet_of(testbed::system("auth"), of).await.unwrap().payout_account.is_none());
+    assert_eq!(w.findings().await, Vec::<String>::new());
+}

@@ -202,6 +202,19 @@ impl List<'_> {
     }
 }
 
+/// An erased author's words: what is left to find them by, and what the checks quoted. The ratings stay.
+pub async fn forget(tx: &Tx, author_id: &str) -> Result<()> {
+    Entity::update_many()
+        .col_expr(Column::Sealed, Expr::value(Vec::<u8>::new()))
+        .col_expr(Column::TextHash, Expr::value(""))
+        .col_expr(Column::Findings, Expr::value(Vec::<u8>::new()))
+        .filter(Column::AuthorId.eq(author_id))
+        .exec(tx)
+        .await
+        .db()?;
+    Ok(())
+}
+
 pub async fn some<C: ConnectionTrait>(conn: &C, review_ids: &[String]) -> Result<Vec<Model>> {
     Entity::find().filter(Column::ReviewId.is_in(review_ids)).all(conn).await.db()
 }

@@ -100,3 +100,23 @@ pub async fn texts_are_sealed_and_go_with_their_author(k: Kind) {
     let erased = &w.received(&seller()).await[0];
     assert_eq!((&*erased.text, erased.rating), ("", 5));
 }
+
+pub async fn an_erased_author_s_words_can_not_be_found_again(kind: Kind) {
+    use kit::db::sea_orm::{ConnectionTrait, Statement};
+    let w = world(kind).await;
+    w.confirm(1).await;
+    w.write(&seller(), say(1, 4, "a pleasant and punctual buyer, thank you")).await.unwrap();
+    let own = w.write(&buyer(), say(1, 5, "a lamp that shines as it was described")).await.unwrap();
+    for _ in 0..2 {
+        let forget = async |tx: kit::db::Tx| w.reviews.clone().forget(tx, buyer()).await;
+        w.stores.db().write(&system("review"), forget).await.unwrap();
+    }
+    let db = w.stores.db();
+    let sql = format!("SELECT COUNT(*) AS n FROM review WHERE author_id = '{}' AND text_hash <> ''", buyer());
+    let row = db.primary().query_one_raw(Statement::from_string(db.backend(), sql)).await.unwrap().unwrap();
+    assert_eq!(row.try_get::<i64>("", "n").unwrap(), 0);
+    let left = w.get(anonymous(), &own.review_id).await.unwrap();
+    assert_eq!((left.rating, left.text.as_str()), (5, ""));
+    assert_eq!(w.received(&buyer()).await[0].text, "a pleasant and punctual buyer, thank you");
+    assert_eq!(w.check().await, Vec::<String>::new());
+}

@@ -1,6 +1,6 @@
 //! What the order service asks for. Every method may be asked again, and the same comes out.
 
-use super::quote::{distinct, quotes};
+use super::quote::{distinct, label, quotes};
 use crate::{
     Shipping,
     domain::{Fault, Shipment, ShipmentId, tariff::Quote},
@@ -56,7 +56,7 @@ impl Shipping {
         let to = self.destination(&cx, &req.buyer_id, &req.address_id, &missing).await?;
         let new: &Vec<_> =
             &missing.iter().zip(quotes(&missing, to.as_ref())?).map(|(spec, q)| new(&req, spec, &q)).collect();
-        let (req, to) = (&req, &to);
+        let (req, to) = (&req, &to.map(label));
         let write = async |tx: Tx| self.prepare_parts(&tx, req, new, to.as_ref()).await;
         let shipments = self.db.write(&cx, write).await?;
         crash_point!("shipping.prepare.after_commit");

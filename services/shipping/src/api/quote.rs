@@ -12,7 +12,7 @@ use crate::{
 use jangteo_core::{Call, Currency, Error, Result};
 use proto::jangteo::{
     shipping::v1::{self as wire, Destination, ShipmentSpec, ShippingOption, quote_options_request},
-    user::v1::GetAddressOfRequest,
+    user::v1::{Address, GetAddressOfRequest},
 };
 use std::collections::BTreeSet;
 
@@ -38,11 +38,8 @@ fn goods(n: usize, spec: &ShipmentSpec) -> Result<Goods> {
 }
 
 /// What each part costs, or the first one that can't go as asked.
-pub(super) fn quotes(parts: &[ShipmentSpec], to: Option<&Destination>) -> Result<Vec<Quote>> {
-    let to = match to {
-        None => To::Nowhere,
-        Some(d) => To::Korea(postal("address_id", &d.postal_code)?),
-    };
+pub(super) fn quotes(parts: &[ShipmentSpec], to: Option<&Address>) -> Result<Vec<Quote>> {
+    let to = to.map_or(Ok(To::Nowhere), place)?;
     let quote = |(n, spec): (usize, &ShipmentSpec)| {
         let quoted = tariff::quote(spec.option(), &goods(n, spec)?, &spec.from_region_id, to);
         quoted.map_err(|reason| {
@@ -51,6 +48,24 @@ pub(super) fn quotes(parts: &[ShipmentSpec], to: Option<&Destination>) -> Result
         })
     };
     parts.iter().enumerate().map(quote).collect()
+}
+
+fn place(a: &Address) -> Result<To<'_>> {
+    Ok(match a.country_code.as_str() {
+        "" | "KR" => To::Korea(postal("address_id", &a.postal_code)?),
+        abroad => To::Abroad(abroad),
+    })
+}
+
+/// What a parcel's label says; abroad its last line is the country.
+pub(super) fn label(a: Address) -> Destination {
+    let line2 = match a.country_code.as_str() {
+        "" | "KR" => a.line2,
+        abroad if a.line2.is_empty() => abroad.to_owned(),
+        abroad => format!("{}, {abroad}", a.line2),
+    };
+    let Address { recipient, phone_number, postal_code, line1, .. } = a;
+    Destination { recipient, phone_number, postal_code, line1, line2 }
 }
 
 fn postal(field: &str, code: &str) -> Result<Postal> {
@@ -65,7 +80,7 @@ impl Shipping {
         buyer_id: &str,
         address_id: &str,
         parts: &[ShipmentSpec],
-    ) -> Result<Option<Destination>> {
+    ) -> Result<Option<Address>> {
         if parts.iter().all(|p| p.option() == ShippingOption::MeetUp) {
             return Ok(None);
         }
@@ -73,14 +88,7 @@ impl Shipping {
             return Err(Error::invalid("address_id", "REQUIRED", "is required unless seller and buyer meet"));
         }
         let req = GetAddressOfRequest { user_id: buyer_id.to_owned(), address_id: address_id.to_owned() };
-        let a = self.users.get_address_of(cx, req).await?;
-        Ok(Some(Destination {
-            recipient: a.recipient,
-            phone_number: a.phone_number,
-            postal_code: a.postal_code,
-            line1: a.line1,
-            line2: a.line2,
-        }))
+        self.users.get_address_of(cx, req).await.map(Some)
     }
 
     pub(super) async fn quote_parts(
@@ -101,13 +109,15 @@ impl Shipping {
         req: wire::QuoteOptionsRequest,
     ) -> Result<wire::QuoteOptionsResponse> {
         let goods = Goods { weight_grams: req.weight_grams.into(), sum_cm: req.sum_cm.into(), value: 0 };
+        let address;
         let to = match &req.to {
             Some(quote_options_request::To::PostalCode(code)) => To::Korea(postal("postal_code", code)?),
             Some(quote_options_request::To::CountryCode(country)) => To::Abroad(country),
             Some(quote_options_request::To::AddressId(address_id)) => {
                 let user_id = cx.user_id()?.to_owned();
                 let ask = GetAddressOfRequest { user_id, address_id: address_id.clone() };
-                To::Korea(postal("address_id", &self.users.get_address_of(&cx, ask).await?.postal_code)?)
+                address = self.users.get_address_of(&cx, ask).await?;
+                place(&address)?
             }
             None => To::Nowhere,
         };

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use jangteo_core::{Call, Result, Time, from_micros, micros};
 use kit::db::{Db, Tx};
-use proto::jangteo::shipping::v1::ShipmentStatus;
+use proto::jangteo::shipping::v1::{ShipmentStatus, ShippingOption};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -230,12 +230,15 @@ impl Carrier for Played {
     }
 
     async fn book(&self, cx: &Call, parcel: &Parcel<'_>) -> Result<Booked> {
+        // Beyond Korea its postal codes say nothing.
+        let domestic = !self.profile.options.contains(&ShippingOption::International);
+        let to_place = Postal::parse(&parcel.to.postal_code).filter(|_| domestic).map_or("", Postal::place);
         let row = &Model {
             tracking_number: number(self.profile.name, parcel.key),
             carrier: self.profile.name.to_owned(),
             booking_key: parcel.key.to_owned(),
             from_place: region_place(parcel.from_region_id).to_owned(),
-            to_place: Postal::parse(&parcel.to.postal_code).map_or("", Postal::place).to_owned(),
+            to_place: to_place.to_owned(),
             cancelled: false,
             reported: 0,
             done: false,

@@ -71,6 +71,39 @@ pub async fn everybody_may_ask_what_options_cost(kind: Kind) {
     assert_eq!(e.field_violations()[0].reason, "UNKNOWN_POSTAL_CODE");
 }
 
+pub async fn an_address_abroad_takes_what_goes_abroad(kind: Kind) {
+    let w = World::new(kind).await;
+    // Five digits, as a Korean one.
+    w.live_abroad("10115", "DE");
+    let parts = |option| vec![spec(1, SELLER, option)];
+    let fee = quote(&w, parts(ShippingOption::International), ADDRESS).await.unwrap();
+    for option in [ShippingOption::Parcel, ShippingOption::ConvenienceStore] {
+        let e = quote(&w, parts(option), ADDRESS).await.unwrap_err();
+        assert_eq!((e.reason(), e.metadata()["reason"].as_str()), ("OPTION_UNAVAILABLE", "ABROAD"));
+    }
+    let sent = spec(1, SELLER, ShippingOption::International);
+    let ask = wire::QuoteOptionsRequest {
+        to: Some(To::AddressId(ADDRESS.into())),
+        from_region_id: sent.from_region_id.clone(),
+        weight_grams: sent.weight_grams,
+        sum_cm: sent.sum_cm,
+    };
+    let options = w.shipping.quote_options(by(BUYER), ask).await.unwrap().options;
+    assert_eq!(
+        options.iter().map(|o| o.unavailable_reason.as_str()).collect::<Vec<_>>(),
+        ["ABROAD", "ABROAD", "ABROAD", ""]
+    );
+    assert_eq!(fee, [options[3].fee.as_ref().unwrap().units], "an order costs what was quoted");
+    let order_id = "ord_00000000000000000000000000000077".to_owned();
+    let (buyer_id, address_id) = (BUYER.to_owned(), ADDRESS.to_owned());
+    let prepare = wire::PrepareShipmentsRequest { order_id, buyer_id, address_id, parts: vec![sent] };
+    let shipment = w.shipping.prepare_shipments(w.order(), prepare).await.unwrap().shipments.remove(0);
+    assert_eq!(shipment.fee.unwrap().units, fee[0]);
+    let get = wire::GetShipmentRequest { shipment_id: shipment.shipment_id };
+    let to = w.shipping.get_shipment(by(BUYER), get).await.unwrap().destination.unwrap();
+    assert!(to.line2.ends_with(", DE"), "the label names the country: {}", to.line2);
+}
+
 fn stop(stop_id: &str, latitude: f64) -> wire::RouteStop {
     let location = Some(LatLng { latitude, longitude: 127.0 });
     wire::RouteStop { stop_id: stop_id.into(), location, ..Default::default() }

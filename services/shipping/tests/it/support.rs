@@ -110,7 +110,8 @@ pub struct World {
     pub trouble: Arc<Trouble>,
     pub stores: Stores,
     pub cfg: Config,
-    postal_code: Arc<Mutex<String>>,
+    /// Postal code and country.
+    place: Arc<Mutex<(String, String)>>,
     users: Fake,
     clock: AtomicI64,
 }
@@ -122,10 +123,10 @@ impl World {
 
     pub async fn with(kind: Kind, reports: Reports) -> World {
         let stores = Stores::open(kind, "shipping", MIGRATIONS).await;
-        let postal_code = Arc::new(Mutex::new("04524".to_owned()));
-        let code = postal_code.clone();
+        let place = Arc::new(Mutex::new(("04524".to_owned(), String::new())));
+        let lives = place.clone();
         let users = Fake::new().on(move |req: GetAddressOfRequest| {
-            let postal_code = code.lock().unwrap().clone();
+            let (postal_code, country_code) = lives.lock().unwrap().clone();
             async move {
                 match req.user_id == BUYER && req.address_id == ADDRESS {
                     true => Ok(Address {
@@ -133,6 +134,7 @@ impl World {
                         recipient: "홍길동".into(),
                         phone_number: "+821012345678".into(),
                         postal_code,
+                        country_code,
                         line1: STREET.into(),
                         line2: "삼층".into(),
                         ..Address::default()
@@ -147,7 +149,7 @@ impl World {
         let shipping = replica(&stores, &users, &sandbox, &trouble, &cfg, stores.db());
         // Behind every call that `testbed` makes.
         let clock = AtomicI64::new(1_770_000_000_000_000);
-        World { shipping, sandbox, trouble, stores, cfg, postal_code, users, clock }
+        World { shipping, sandbox, trouble, stores, cfg, place, users, clock }
     }
 
     /// Another process of the same service: nothing of this one's memory.
@@ -156,7 +158,11 @@ impl World {
     }
 
     pub fn live_at(&self, postal_code: &str) {
-        *self.postal_code.lock().unwrap() = postal_code.to_owned();
+        self.live_abroad(postal_code, "KR");
+    }
+
+    pub fn live_abroad(&self, postal_code: &str, country_code: &str) {
+        *self.place.lock().unwrap() = (postal_code.to_owned(), country_code.to_owned());
     }
 
     pub fn now(&self) -> Time {

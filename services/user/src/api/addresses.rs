@@ -70,7 +70,7 @@ impl Users {
             let key = self.sealer.person(&tx, user).await?;
             let mut address = store::address::find(&tx, &key, user, id).await?;
             check_etag(etag, &address.etag)?;
-            let changed = patch.apply(&mut address);
+            let changed = patch.apply(&mut address)?;
             if changed.is_empty() {
                 return ANSWER.seal(&key, &address);
             }

@@ -1,10 +1,27 @@
 //! Where parcels go.
 
-use jangteo_core::{Result, Violations};
+use jangteo_core::{Error, Result, Violations};
 use kit::patch::{Wanted, set, tidy};
 use proto::jangteo::user::v1::{Address, CreateAddressRequest, UpdateAddressRequest};
 
-const FIELDS: [&str; 7] = ["label", "recipient", "phone_number", "postal_code", "line1", "line2", "is_default"];
+const FIELDS: [&str; 8] =
+    ["label", "recipient", "phone_number", "postal_code", "line1", "line2", "is_default", "country_code"];
+
+/// Where an address lies that doesn't say.
+pub const HOME: &str = "KR";
+
+fn country(code: &str) -> String {
+    if code.is_empty() { HOME.to_owned() } else { code.to_owned() }
+}
+
+/// Korean postal codes are five digits; others were checked by the request's own rule.
+fn check_postal_code(a: &Address) -> Result<()> {
+    let five = a.postal_code.len() == 5 && a.postal_code.bytes().all(|b| b.is_ascii_digit());
+    match a.country_code != HOME || five {
+        true => Ok(()),
+        false => Err(Error::invalid("postal_code", "INVALID_POSTAL_CODE", "must be five digits in Korea")),
+    }
+}
 
 /// An address without its id and its times.
 pub fn new(req: &CreateAddressRequest) -> Result<Address> {
@@ -19,9 +36,11 @@ pub fn new(req: &CreateAddressRequest) -> Result<Address> {
         line1: text("line1", &req.line1, false),
         line2: text("line2", &req.line2, true),
         is_default: req.is_default,
+        country_code: country(&req.country_code),
         ..Address::default()
     };
     bad.none()?;
+    check_postal_code(&address)?;
     Ok(address)
 }
 
@@ -35,6 +54,7 @@ pub struct Patch {
     line1: Option<String>,
     line2: Option<String>,
     is_default: Option<bool>,
+    country_code: Option<String>,
 }
 
 pub fn patch(req: &UpdateAddressRequest) -> Result<Patch> {
@@ -47,6 +67,7 @@ pub fn patch(req: &UpdateAddressRequest) -> Result<Patch> {
         line1: wanted.text("line1", &req.line1, false),
         line2: wanted.text("line2", &req.line2, true),
         is_default: wanted.field("is_default", &req.is_default, None),
+        country_code: wanted.text("country_code", &req.country_code, true).map(|code| country(&code)),
     };
     wanted.done()?;
     Ok(patch)
@@ -54,7 +75,7 @@ pub fn patch(req: &UpdateAddressRequest) -> Result<Patch> {
 
 impl Patch {
     /// Names of the fields that differ now.
-    pub fn apply(&self, a: &mut Address) -> Vec<String> {
+    pub fn apply(&self, a: &mut Address) -> Result<Vec<String>> {
         let mut changed = Vec::new();
         set("label", &mut a.label, self.label.clone(), &mut changed);
         set("recipient", &mut a.recipient, self.recipient.clone(), &mut changed);
@@ -63,7 +84,9 @@ impl Patch {
         set("line1", &mut a.line1, self.line1.clone(), &mut changed);
         set("line2", &mut a.line2, self.line2.clone(), &mut changed);
         set("is_default", &mut a.is_default, self.is_default, &mut changed);
-        changed
+        set("country_code", &mut a.country_code, self.country_code.clone(), &mut changed);
+        check_postal_code(a)?;
+        Ok(changed)
     }
 }
 
@@ -82,6 +105,30 @@ mod tests {
         let e = new(&req).unwrap_err();
         let fields: Vec<_> = e.field_violations().iter().map(|v| v.field.as_str()).collect();
         assert_eq!(fields, ["recipient", "phone_number", "postal_code"]);
+    }
+
+    #[test]
+    fn a_postal_code_is_its_country_s() {
+        let req = |country: &str, code: &str| CreateAddressRequest {
+            recipient: "Emma".into(),
+            phone_number: "+81312345678".into(),
+            postal_code: code.into(),
+            line1: "1-1 Chiyoda".into(),
+            country_code: country.into(),
+            ..Default::default()
+        };
+        assert_eq!(new(&req("", "04524")).unwrap().country_code, "KR");
+        assert_eq!(new(&req("JP", "100-0001")).unwrap().country_code, "JP");
+        for country in ["", "KR"] {
+            let e = new(&req(country, "100-0001")).unwrap_err();
+            assert_eq!(e.field_violations()[0].reason, "INVALID_POSTAL_CODE");
+        }
+        let mut abroad = new(&req("JP", "100-0001")).unwrap();
+        let home = UpdateAddressRequest { country_code: Some("KR".into()), ..Default::default() };
+        assert_eq!(patch(&home).unwrap().apply(&mut abroad).unwrap_err().field_violations()[0].field, "postal_code");
+        let home = UpdateAddressRequest { postal_code: Some("04524".into()), ..home };
+        let changed = patch(&home).unwrap().apply(&mut new(&req("JP", "100-0001")).unwrap()).unwrap();
+        assert_eq!(changed, ["postal_code", "country_code"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Addresses. `sealed` is an `Address` message of which the personal fields alone are filled.
 
 use super::Sealed;
+use crate::domain::address::HOME;
 use jangteo_core::{Error, Result, from_micros, micros};
 use kit::db::{DbResult, Tx, crypt::PersonKey};
 use proto::jangteo::user::v1::Address;
@@ -35,13 +36,17 @@ fn seal(key: &PersonKey, a: &Address) -> Result<Vec<u8>> {
         postal_code: a.postal_code.clone(),
         line1: a.line1.clone(),
         line2: a.line2.clone(),
+        country_code: a.country_code.clone(),
         ..Address::default()
     };
     SEALED.seal(key, &personal)
 }
 
 fn open(key: &PersonKey, row: Model) -> Result<Address> {
-    let personal: Address = SEALED.open(key, &row.sealed)?;
+    let mut personal: Address = SEALED.open(key, &row.sealed)?;
+    if personal.country_code.is_empty() {
+        personal.country_code = HOME.to_owned();
+    }
     Ok(Address {
         address_id: row.address_id,
         is_default: row.is_default,
@@ -97,5 +102,11 @@ pub async fn update(tx: &Tx, key: &PersonKey, a: Address, version: i64) -> Resul
 
 pub async fn delete(tx: &Tx, address_id: &str) -> Result<()> {
     Entity::delete_by_id(address_id).exec(tx).await.db()?;
+    Ok(())
+}
+
+/// All of a person's.
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(tx).await.db()?;
     Ok(())
 }

@@ -114,3 +114,8 @@ pub async fn update(tx: &Tx, key: &PersonKey, p: Profile, version: i64) -> Resul
     Entity::update_many().set(row).filter(Column::UserId.eq(&p.user_id)).exec(tx).await.db()?;
     Ok(Profile { update_time: Some(proto::timestamp(now)), etag: version.to_string(), ..p })
 }
+
+pub async fn forget(tx: &Tx, user_id: &str) -> Result<()> {
+    Entity::delete_by_id(user_id).exec(tx).await.db()?;
+    Ok(())
+}

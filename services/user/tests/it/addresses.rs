@@ -120,3 +120,26 @@ pub async fn there_is_a_limit_and_there_are_pages(kind: Kind) {
     }
     assert_eq!((sizes, ids.len()), (vec![7, 7, 6], 20));
 }
+
+pub async fn an_address_may_lie_abroad(kind: Kind) {
+    let w = world(kind).await;
+    let made = w.users.create_address(by(MINSU), home()).await.unwrap();
+    assert_eq!(made.country_code, "KR");
+    let tokyo = wire::CreateAddressRequest { postal_code: "100-0001".into(), country_code: "JP".into(), ..home() };
+    let tokyo = w.users.create_address(by(MINSU), tokyo).await.unwrap();
+    let req = wire::GetAddressOfRequest { user_id: MINSU.into(), address_id: tokyo.address_id.clone() };
+    assert_eq!(w.users.get_address_of(system("shipping"), req).await.unwrap().country_code, "JP");
+    let here = wire::CreateAddressRequest { postal_code: "100-0001".into(), ..home() };
+    let e = w.users.create_address(by(MINSU), here).await.unwrap_err();
+    assert_eq!(e.field_violations()[0].field, "postal_code");
+    let moves = wire::UpdateAddressRequest {
+        address_id: tokyo.address_id,
+        country_code: Some("KR".into()),
+        ..Default::default()
+    };
+    let e = w.users.update_address(by(MINSU), moves.clone()).await.unwrap_err();
+    assert_eq!(e.field_violations()[0].field, "postal_code");
+    let moves = wire::UpdateAddressRequest { postal_code: Some("04524".into()), ..moves };
+    let moved = w.users.update_address(by(MINSU), moves).await.unwrap();
+    assert_eq!((moved.country_code.as_str(), moved.postal_code.as_str()), ("KR", "04524"));
+}

@@ -154,6 +154,33 @@ pub async fn an_erased_person_is_gone(kind: Kind) {
     assert_eq!(e.reason(), "PERSON_ERASED");
 }
 
+pub async fn what_was_kept_unsealed_goes_too(kind: Kind) {
+    use kit::db::sea_orm::{ConnectionTrait, Statement};
+    let w = world(kind).await;
+    let home = wire::CreateAddressRequest {
+        recipient: "김민수".into(),
+        phone_number: "+821012345678".into(),
+        postal_code: "04001".into(),
+        line1: "서울 마포구 망원로 1".into(),
+        ..Default::default()
+    };
+    for user in [MINSU, EMMA] {
+        w.users.update_me(by(user), wire::UpdateMeRequest { bio: Some("x".into()), ..update() }).await.unwrap();
+        w.users.create_address(by(user), home.clone()).await.unwrap();
+    }
+    for _ in 0..2 {
+        let forget = async |tx: kit::db::Tx| w.users.clone().forget(tx, MINSU.to_owned()).await;
+        w.db.write(&anonymous(), forget).await.unwrap();
+    }
+    let conn = w.db.primary();
+    for table in ["profile", "address"] {
+        let sql = format!("SELECT user_id FROM {table}");
+        let rows = conn.query_all_raw(Statement::from_string(conn.get_database_backend(), sql)).await.unwrap();
+        let left: Vec<String> = rows.iter().map(|r| r.try_get("", "user_id").unwrap()).collect();
+        assert_eq!(left, [EMMA], "{table}");
+    }
+}
+
 pub async fn a_person_s_contact_has_the_proven_address_of_their_account(kind: Kind) {
     let w = world(kind).await;
     let contact = async |user_id: &str| {
