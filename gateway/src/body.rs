@@ -1,16 +1,15 @@
 //! Request bodies: read whole under a limit that counts decompressed bytes, and a deadline.
 
-use crate::problem::Problem;
+use crate::{
+    coding::{self, Coding, Unpacker},
+    problem::Problem,
+};
 use bytes::{Bytes, BytesMut};
-use flate2::write::GzDecoder;
 use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use jangteo_core::Code;
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::time::Duration;
 use tonic::body::Body;
 
 /// How much of a refused body is read and thrown away, so that a client that sends before it
@@ -46,8 +45,10 @@ async fn read_all(body: &mut Body, headers: &HeaderMap, limit: usize) -> Result<
     }
     match headers.get(header::CONTENT_ENCODING).map(|v| v.as_bytes().to_ascii_lowercase()).as_deref() {
         None | Some(b"" | b"identity") => plain(body, limit).await,
-        Some(b"gzip" | b"x-gzip") => unzip(body, limit).await,
-        Some(_) => Err(unsupported_encoding("gzip")),
+        Some(name) => match Coding::named(name) {
+            Some(coding) => unpacked(body, coding, limit).await,
+            None => Err(unsupported_encoding(coding::TAKEN)),
+        },
     }
 }
 
@@ -89,34 +90,14 @@ async fn plain(body: &mut Body, limit: usize) -> Result<Bytes, Problem> {
     Ok(all.freeze())
 }
 
-async fn unzip(body: &mut Body, limit: usize) -> Result<Bytes, Problem> {
-    let mut decoder = GzDecoder::new(Limited::new(limit));
+async fn unpacked(body: &mut Body, coding: Coding, limit: usize) -> Result<Bytes, Problem> {
+    let mut unpacker = Unpacker::new(coding, limit)?;
     let mut started = false;
     while let Some(chunk) = next(body).await? {
         started |= !chunk.is_empty();
-        // Written through at once, so that a bomb is refused at the limit and not at its end.
-        if decoder.write_all(&chunk).and_then(|()| decoder.flush()).is_err() {
-            return Err(if decoder.get_ref().full { too_large(limit) } else { broken_gzip() });
-        }
+        unpacker.write(&chunk)?;
     }
-    if !started {
-        return Ok(Bytes::new());
-    }
-    match decoder.try_finish() {
-        Ok(()) => Ok(std::mem::take(&mut decoder.get_mut().out).into()),
-        Err(_) if decoder.get_ref().full => Err(too_large(limit)),
-        Err(_) => Err(broken_gzip()),
-    }
-}
-
-/// Bytes that are in memory already.
-pub(crate) fn gunzip(packed: &[u8], limit: usize) -> Result<Bytes, Problem> {
-    let mut decoder = GzDecoder::new(Limited::new(limit));
-    match decoder.write_all(packed).and_then(|()| decoder.try_finish()) {
-        Ok(()) => Ok(std::mem::take(&mut decoder.get_mut().out).into()),
-        Err(_) if decoder.get_ref().full => Err(too_large(limit)),
-        Err(_) => Err(broken_gzip()),
-    }
+    if started { unpacker.finish() } else { Ok(Bytes::new()) }
 }
 
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
@@ -157,43 +138,12 @@ pub(crate) fn too_large(limit: usize) -> Problem {
     Problem::http(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, "BODY_TOO_LARGE", text)
 }
 
-fn broken_gzip() -> Problem {
-    Problem::new(Code::InvalidArgument, "INVALID_GZIP", "the body is not the gzip that it says")
-}
-
-/// A Vec that refuses to grow beyond a limit.
-pub(crate) struct Limited {
-    pub out: Vec<u8>,
-    pub full: bool,
-    limit: usize,
-}
-
-impl Limited {
-    pub fn new(limit: usize) -> Self {
-        Limited { out: Vec::new(), full: false, limit }
-    }
-}
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.out.len() + bytes.len() > self.limit {
-            self.full = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.out.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use flate2::{Compression, write::GzEncoder};
     use http_body_util::Full;
+    use std::io::Write;
 
     async fn unzipped(bytes: Vec<u8>, limit: usize) -> Result<Bytes, Problem> {
         let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);

@@ -28,7 +28,7 @@ pub struct EdgeConfig {
     /// How often a WebSocket client is asked whether it is there, and its token looked at again; one that
     /// answers none of three is given up.
     pub websocket_ping_ms: u64,
-    /// Answer `Accept-Encoding: gzip`.
+    /// Answer `Accept-Encoding` with gzip, br or zstd.
     pub compress: bool,
     /// Serve `/docs` and `/openapi.json`.
     pub docs: bool,

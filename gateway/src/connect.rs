@@ -4,6 +4,7 @@
 
 use crate::{
     body,
+    coding::{self, Coding},
     config::millis,
     edge::{Inner, Visit},
     frames::{self, Checked, Frames, HEAD, Refusal},
@@ -17,10 +18,10 @@ use crate::{
 use base64::{Engine, alphabet::URL_SAFE, engine::GeneralPurpose, engine::general_purpose as b64};
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body::Frame;
 use http_body_util::Full;
-use jangteo_core::Error;
+use jangteo_core::{Code, Error};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -82,10 +83,12 @@ pub(crate) async fn answer(
         if !kind.stream {
             let mut response = reply::full(problem.http_status(), out.into());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            upstream::copy_metadata(problem.metadata(), response.headers_mut());
+            binary_metadata(problem.metadata(), response.headers_mut());
             return response;
         }
         // Streams tell everything in their last envelope.
-        let mut response = reply::full(StatusCode::OK, last(Some(out)));
+        let mut response = reply::full(StatusCode::OK, last(Some(out), problem.metadata()));
         response.headers_mut().insert(header::CONTENT_TYPE, kind.content_type());
         response
     })
@@ -144,7 +147,10 @@ impl Call<'_> {
                 return Err(self.edge.long_uri());
             }
             true => message_of_query(self.parts, config.max_body_bytes)?,
-            false => body::read(body, headers, config.max_body_bytes, millis(config.body_timeout_ms)).await?,
+            false => {
+                let read = body::read(body, headers, config.max_body_bytes, millis(config.body_timeout_ms)).await;
+                read.map_err(in_connect)?
+            }
         };
         visit.record.received = bytes.len() as u64;
         let key = idempotency::key(headers)?.filter(|_| self.endpoint.request_id.is_some());
@@ -155,7 +161,8 @@ impl Call<'_> {
         let sent = Body::new(Full::new(framed.into()));
         let metadata = self.edge.metadata(visit, self.endpoint, headers, deadline);
         let limit = config.max_reply_bytes;
-        let (from, message) = upstream::unary(self.endpoint, metadata, sent, deadline, limit).await?;
+        let answered = upstream::unary(self.endpoint, metadata, sent, deadline, limit).await?;
+        let message = &answered.message;
         let out = if self.kind.json {
             let mut out = Vec::with_capacity(message.len() * 2);
             self.method.response(&message[HEAD..], &mut out)?;
@@ -164,10 +171,12 @@ impl Call<'_> {
             message.slice(HEAD..)
         };
         let mut response = match self.kind.get {
-            true => reply::revalidated(headers, out, config.compress),
+            true => reply::revalidated(headers, out, config.compress, self.endpoint.cache_control.as_ref()),
             false => reply::compressed(headers, out, config.compress),
         };
-        upstream::copy_metadata(&from, response.headers_mut());
+        upstream::copy_metadata(&answered.head, response.headers_mut());
+        binary_metadata(&answered.head, response.headers_mut());
+        trailers(&answered.trailers, response.headers_mut());
         if response.status() != StatusCode::NOT_MODIFIED {
             response.headers_mut().insert(header::CONTENT_TYPE, self.kind.content_type());
         }
@@ -203,8 +212,37 @@ impl Call<'_> {
         };
         let mut response = Response::new(Body::new(envelopes));
         upstream::copy_metadata(&head.headers, response.headers_mut());
+        binary_metadata(&head.headers, response.headers_mut());
         response.headers_mut().insert(header::CONTENT_TYPE, self.kind.content_type());
         Ok(response)
+    }
+}
+
+/// Connect has another word than HTTP for an encoding that nobody knows.
+fn in_connect(problem: Problem) -> Problem {
+    match problem.http_status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let text = format!("pack the message with one of {}, or not", coding::TAKEN);
+            Problem::new(Code::Unimplemented, "UNSUPPORTED_ENCODING", text)
+                .header(header::ACCEPT_ENCODING, coding::TAKEN)
+        }
+        _ => problem,
+    }
+}
+
+/// In Connect as in gRPC, base64 in the value.
+fn binary_metadata(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from.iter().filter(|(name, _)| upstream::is_told(name) && name.as_str().ends_with("-bin")) {
+        to.append(name.clone(), value.clone());
+    }
+}
+
+/// Of a unary call, whose answer has nothing behind its body.
+fn trailers(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from.iter().filter(|(name, _)| upstream::is_told(name)) {
+        if let Ok(name) = HeaderName::try_from(format!("trailer-{name}")) {
+            to.append(name, value.clone());
+        }
     }
 }
 
@@ -257,20 +295,32 @@ fn message_of_query(parts: &Parts, limit: usize) -> Result<Bytes, Problem> {
         Some(_) => return Err(bad("base64", "must be 1 or absent")),
     };
     match param(parts, "compression").as_deref() {
-        None | Some("" | "identity") => {}
-        Some("gzip") => return body::gunzip(&bytes, limit),
-        Some(_) => return Err(bad("compression", "must be gzip or absent")),
+        None | Some("" | "identity") => Ok(bytes.into()),
+        Some(name) => match Coding::named(name.as_bytes()) {
+            Some(coding) => coding::unpack(coding, &bytes, limit),
+            None => Err(bad("compression", "must be gzip, br, zstd or absent")),
+        },
     }
-    Ok(bytes.into())
 }
 
 /// The last envelope; `error` is the JSON of one.
-fn last(error: Option<Vec<u8>>) -> Bytes {
+fn last(error: Option<Vec<u8>>, trailers: &HeaderMap) -> Bytes {
     let mut out = vec![END, 0, 0, 0, 0];
     out.push(b'{');
     if let Some(error) = error {
         out.extend_from_slice(b"\"error\":");
         out.extend_from_slice(&error);
+    }
+    let text = |v: &HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
+    let told = trailers.keys().filter(|name| upstream::is_told(name));
+    let metadata: serde_json::Map<_, _> = told
+        .map(|name| (name.to_string(), trailers.get_all(name).iter().map(text).collect::<Vec<_>>().into()))
+        .collect();
+    if !metadata.is_empty() {
+        if out.len() > HEAD + 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(format!("\"metadata\":{}", serde_json::Value::from(metadata)).as_bytes());
     }
     out.push(b'}');
     frames::close(&mut out, 0);
@@ -297,15 +347,18 @@ impl Envelopes {
         Ok(out.into())
     }
 
-    fn end(&mut self, result: Result<(), Problem>) -> Bytes {
+    fn end(&mut self, result: Result<(), Problem>, trailers: &HeaderMap) -> Bytes {
         self.ended = true;
         let error = result.err().map(|e| self.refusal.get().cloned().unwrap_or(e));
         self.outcome.set(error.as_ref().map_or(0, |e| e.code() as i32));
-        last(error.map(|e| {
-            let mut out = Vec::new();
-            e.write_connect(self.site.types(), &mut out);
-            out
-        }))
+        last(
+            error.map(|e| {
+                let mut out = Vec::new();
+                e.write_connect(self.site.types(), &mut out);
+                out
+            }),
+            trailers,
+        )
     }
 }
 
@@ -319,15 +372,15 @@ impl http_body::Body for Envelopes {
             return Poll::Ready(None);
         }
         if this.deadline.as_mut().is_some_and(|d| d.poll_unpin(cx).is_ready()) {
-            let bytes = this.end(Err(Problem::late()));
+            let bytes = this.end(Err(Problem::late()), &HeaderMap::new());
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         let bytes = match ready!(this.frames.poll_frame(cx)) {
-            Some(frame) => frame.and_then(|f| this.item(f)).unwrap_or_else(|e| this.end(Err(e))),
+            Some(frame) => frame.and_then(|f| this.item(f)).unwrap_or_else(|e| this.end(Err(e), &HeaderMap::new())),
             None => {
                 let trailers = this.frames.trailers.take().unwrap_or_default();
                 let ended = upstream::ended(&this.head, &trailers);
-                this.end(ended)
+                this.end(ended, &trailers)
             }
         };
         Poll::Ready(Some(Ok(Frame::data(bytes))))

@@ -310,6 +310,7 @@ impl Inner {
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         put(names::TIMEOUT, left.and_then(|d| names::format_timeout(d).parse().ok()));
         put(names::LOCALE, negotiate::locale(from).and_then(|l| l.parse().ok()));
+        put(names::CANARY, from.get(names::CANARY).filter(|v| v.len() <= 64).cloned());
         put(names::TRACEPARENT, visit.trace.traceparent.as_deref().and_then(|t| t.parse().ok()));
         put(names::TRACESTATE, visit.trace.tracestate.as_deref().and_then(|t| t.parse().ok()));
         put("x-request-id", visit.record.request_id.parse().ok());

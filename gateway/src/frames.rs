@@ -1,7 +1,7 @@
 //! gRPC's length-prefixed messages out of a body, whatever pieces it comes in; compressed ones unpacked.
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
-use crate::{body::Limited, problem::Problem};
+use crate::{coding::Limited, problem::Problem};
 use bytes::{Bytes, BytesMut};
 use flate2::write::GzDecoder;
 use http::{HeaderMap, HeaderName};
@@ -131,7 +131,8 @@ impl Frames {
 
     fn unpack(&self, packed: &[u8]) -> Result<Bytes, Problem> {
         match &self.encoding {
-            None => return Err(self.broken("a message is compressed, but no encoding is named")),
+            // Of whichever side: <https://github.com/grpc/grpc/blob/master/doc/compression.md>
+            None => return Err(tonic::Status::internal("a message is compressed, but no encoding is named").into()),
             Some(Encoding::Other(name)) => {
                 let text = format!("messages compressed with {name} are not understood; use gzip");
                 return Err(Problem::new(Code::Unimplemented, "UNSUPPORTED_ENCODING", text));

@@ -115,8 +115,9 @@ pub(crate) async fn only(edge: &Inner, visit: &mut Visit, mut frames: Frames) ->
     Ok(message)
 }
 
+/// <https://grpc.github.io/grpc/core/md_doc_statuscodes.html>: the number of messages is the method's to say.
 fn client_error(text: &'static str) -> Problem {
-    Problem::new(Code::InvalidArgument, "BROKEN_STREAM", text)
+    Problem::new(Code::Unimplemented, "BROKEN_STREAM", text)
 }
 
 /// The client's own metadata passes, but for what only the platform may say.

@@ -8,11 +8,13 @@
 mod admit;
 mod body;
 mod client;
+mod coding;
 mod config;
 mod connect;
 mod cors;
 mod edge;
 mod frames;
+mod greet;
 mod grpc;
 mod http_reply;
 mod idempotency;

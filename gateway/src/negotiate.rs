@@ -1,6 +1,6 @@
 //! What the client sends and what it takes: `Content-Type`, `Content-Encoding`, `Accept`.
 
-use crate::problem::Problem;
+use crate::{coding::Coding, problem::Problem};
 use http::{HeaderMap, StatusCode, header};
 use jangteo_core::Code;
 
@@ -135,13 +135,23 @@ fn not_acceptable(offer: &'static str) -> Problem {
     Problem::http(StatusCode::NOT_ACCEPTABLE, Code::InvalidArgument, "NOT_ACCEPTABLE", text)
 }
 
-pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+/// What the client likes best to get an answer packed with; `None`: as it is.
+pub(crate) fn coding(headers: &HeaderMap) -> Option<Coding> {
     if !headers.contains_key(header::ACCEPT_ENCODING) {
-        return false;
+        return None;
     }
     let codings = weighted(headers, header::ACCEPT_ENCODING);
     let of = |name: &str| codings.iter().find(|(c, _)| c == name).map(|(_, q)| *q);
-    of("gzip").or_else(|| of("*")).is_some_and(|q| q > 0.0)
+    // Only a client that says how it likes the plain answer can like it more.
+    let mut best = (of("identity").unwrap_or(0.0), None);
+    for coding in Coding::ALL {
+        let alias = if coding == Coding::Gzip { of("x-gzip") } else { None };
+        let weight = of(coding.name()).or(alias).or_else(|| of("*")).unwrap_or(0.0);
+        if weight > best.0 || (weight == best.0 && weight > 0.0 && best.1.is_none()) {
+            best = (weight, Some(coding));
+        }
+    }
+    best.1
 }
 
 /// The language that the client likes best, `ko` or `en-US`.
@@ -204,8 +214,24 @@ mod tests {
     fn languages_and_codings() {
         assert_eq!(locale(&with(header::ACCEPT_LANGUAGE, "en;q=0.5, ko-KR, *;q=0.1")).as_deref(), Some("ko-KR"));
         assert_eq!(locale(&with(header::ACCEPT_LANGUAGE, "<script>")), None);
-        assert!(takes_gzip(&with(header::ACCEPT_ENCODING, "br, gzip")));
-        assert!(!takes_gzip(&with(header::ACCEPT_ENCODING, "gzip;q=0, *")));
+        for (accept, expected) in [
+            ("gzip", Some(Coding::Gzip)),
+            ("gzip, deflate, br, zstd", Some(Coding::Zstd)),
+            ("gzip, br", Some(Coding::Brotli)),
+            ("gzip;q=1, br;q=0.9, zstd;q=0.1", Some(Coding::Gzip)),
+            ("zstd;q=0, *", Some(Coding::Brotli)),
+            ("x-gzip", Some(Coding::Gzip)),
+            ("gzip, identity", Some(Coding::Gzip)),
+            ("gzip;q=0.5, identity", None),
+            ("identity;q=0.5, *;q=0", None),
+            ("gzip;q=0", None),
+            ("deflate", None),
+            ("br;q=nonsense", None),
+            ("", None),
+        ] {
+            assert_eq!(coding(&with(header::ACCEPT_ENCODING, accept)), expected, "{accept}");
+        }
+        assert_eq!(coding(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -87,7 +87,10 @@ fn operation(schemas: &mut Schemas, binding: &Binding, endpoint: &Endpoint, path
     let revalidated = binding.verb() == "GET" && !binding.method().server_streaming() && !binding.returns_http_body();
     let said = binding.returns_http_body() || endpoint.http_reply.is_some();
     let success = response(schemas, binding);
-    let answers = answers::of(success, body.is_some(), has_key(binding, endpoint), revalidated, said);
+    let mut answers = answers::of(success, body.is_some(), has_key(binding, endpoint), revalidated, said);
+    if let Some(said) = endpoint.cache_control.as_ref().filter(|_| binding.verb() == "GET") {
+        answers::kept(&mut answers, said.to_str().unwrap_or_default());
+    }
     let mut op = json!({
         "operationId": id,
         "tags": [method.parent_service().name()],

@@ -27,7 +27,7 @@ pub(crate) fn answer(edge: &Inner, site: &Site, visit: &mut Visit, parts: &Parts
         _ if !edge.config.docs => return None,
         "/openapi.json" => {
             let document = site.openapi(&edge.config.title);
-            let mut response = reply::revalidated(&parts.headers, document, edge.config.compress);
+            let mut response = reply::revalidated(&parts.headers, document, edge.config.compress, None);
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }

@@ -3,12 +3,12 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use jangteo_core::{Code, Error};
 use prost::Message;
 use prost_reflect::prost_types::Any;
 use std::{sync::LazyLock, time::Duration};
-use tonic::body::Body;
+use tonic::{body::Body, metadata::MetadataMap};
 use tonic_types::pb;
 use transcode::{Binding, Types, write_json_string};
 
@@ -26,6 +26,8 @@ struct Inner {
     http: StatusCode,
     status: pb::Status,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the service said beside its refusal.
+    metadata: HeaderMap,
 }
 
 impl Problem {
@@ -54,6 +56,11 @@ impl Problem {
 
     pub fn code(&self) -> Code {
         Code::from_i32(self.0.status.code)
+    }
+
+    /// Of a service's refusal, for protocols that have a place for it.
+    pub fn metadata(&self) -> &HeaderMap {
+        &self.0.metadata
     }
 
     pub fn http_status(&self) -> StatusCode {
@@ -145,13 +152,10 @@ impl Problem {
     }
 
     pub fn into_status(self) -> tonic::Status {
-        let Inner { status, .. } = *self.0;
+        let Inner { status, metadata, .. } = *self.0;
         let code = tonic::Code::from_i32(status.code);
-        if status.details.is_empty() {
-            return tonic::Status::with_details(code, status.message, Bytes::new());
-        }
-        let details = Bytes::from(status.encode_to_vec());
-        tonic::Status::with_details(code, status.message, details)
+        let details = if status.details.is_empty() { Bytes::new() } else { status.encode_to_vec().into() };
+        tonic::Status::with_details_and_metadata(code, status.message, details, MetadataMap::from_headers(metadata))
     }
 }
 
@@ -172,6 +176,8 @@ impl From<tonic::Status> for Problem {
         let code = Code::from_i32(details.code);
         let mut http = http_status(code);
         let mut headers = Vec::new();
+        let mut metadata = status.metadata().clone().into_headers();
+        crate::upstream::keep_told(&mut metadata);
         for any in &details.details {
             if let Some(info) = read::<pb::ErrorInfo>(any, ERROR_INFO) {
                 http = match info.reason.as_str() {
@@ -192,7 +198,7 @@ impl From<tonic::Status> for Problem {
                 headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
             }
         }
-        Problem(Box::new(Inner { http, status: details, headers }))
+        Problem(Box::new(Inner { http, status: details, headers, metadata }))
     }
 }
 

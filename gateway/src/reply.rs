@@ -1,11 +1,12 @@
 //! Whole answers: bytes, JSON, conditional requests and compression.
 
-use crate::negotiate;
+use crate::{
+    coding,
+    negotiate::{self, Mode},
+};
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use std::io::Write;
 use tonic::body::Body;
 
 /// Below this a compressed answer saves no packet.
@@ -37,9 +38,15 @@ pub(crate) fn head(response: Response<Body>) -> Response<Body> {
     response.map(|_| Body::empty())
 }
 
-/// The answer to a safe request: with an entity tag, and 304 when the client has it already.
-/// It must be asked for again each time (`no-cache`), and no shared cache may keep it.
-pub(crate) fn revalidated(request: &HeaderMap, bytes: Bytes, compress: bool) -> Response<Body> {
+/// The answer to a safe request: with an entity tag, and 304 when the client has it already. `said`: how long it may be
+/// kept. Where nobody says, what was told to somebody who proved who they are is kept nowhere; other answers must be
+/// asked for again each time, and no shared cache may keep them.
+pub(crate) fn revalidated(
+    request: &HeaderMap,
+    bytes: Bytes,
+    compress: bool,
+    said: Option<&HeaderValue>,
+) -> Response<Body> {
     let tag = format!("W/\"{:x}-{:x}\"", bytes.len(), digest(&bytes));
     let matches = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
     let fresh = matches.flat_map(|v| v.split(',')).map(str::trim).any(|t| t == "*" || weak(t) == weak(&tag));
@@ -48,7 +55,8 @@ pub(crate) fn revalidated(request: &HeaderMap, bytes: Bytes, compress: bool) -> 
     if let Ok(tag) = HeaderValue::try_from(tag) {
         headers.insert(header::ETAG, tag);
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    let unsaid = if request.contains_key(header::AUTHORIZATION) { "no-store" } else { "private, no-cache" };
+    headers.insert(header::CACHE_CONTROL, said.cloned().unwrap_or(HeaderValue::from_static(unsaid)));
     headers.append(header::VARY, HeaderValue::from_static("authorization, accept-language"));
     response
 }
@@ -83,17 +91,35 @@ pub(crate) fn compressed(request: &HeaderMap, bytes: Bytes, compress: bool) -> R
     if !compress || bytes.len() < WORTH_COMPRESSING {
         return full(StatusCode::OK, bytes);
     }
-    let mut response = if negotiate::takes_gzip(request) {
-        let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-        let small = encoder.write_all(&bytes).and_then(|()| encoder.finish()).expect("a Vec takes every byte");
-        let mut response = full(StatusCode::OK, small.into());
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        response
-    } else {
-        full(StatusCode::OK, bytes)
-    };
+    let mut headers = HeaderMap::new();
+    let small = negotiate::coding(request).and_then(|coding| {
+        let packed = coding::pack(coding, &bytes, &mut headers);
+        packed.inspect_err(|error| tracing::error!(%error, "an answer could not be packed")).ok()
+    });
+    let mut response = full(StatusCode::OK, small.map_or(bytes, Bytes::from));
+    response.headers_mut().extend(headers);
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
     response
+}
+
+/// A stream of messages, packed where the client takes it. Events are not: such a stream stays open for hours, often
+/// with many others, and each would hold its window all the time.
+pub(crate) fn compressed_stream(
+    request: &HeaderMap,
+    response: Response<Body>,
+    mode: Mode,
+    compress: bool,
+) -> Response<Body> {
+    if !compress || mode == Mode::Events {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let body = match negotiate::coding(request) {
+        None => body,
+        Some(coding) => coding::stream(coding, body, &mut parts.headers),
+    };
+    Response::from_parts(parts, body)
 }
 
 #[cfg(test)]

@@ -20,6 +20,10 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 use tonic::body::Body;
 use transcode::{Match, RouteError};
 
+/// What a method's own path takes.
+const RPC: &str = "application/json, application/proto, application/connect+json, application/connect+proto, application/grpc, \
+                   application/grpc-web, application/grpc-web-text";
+
 pub(crate) async fn answer(
     edge: &Inner,
     site: &Arc<Site>,
@@ -40,7 +44,7 @@ pub(crate) async fn answer(
         Ok(found) => found,
         Err(e) => {
             edge.admit_stray(visit).await?;
-            return Err(unrouted(site, path, e));
+            return Err(unrouted(site, &parts.method, path, e));
         }
     };
     let binding = matched.binding();
@@ -75,25 +79,31 @@ pub(crate) async fn answer(
         let stream =
             JsonStream::new(edge, site, binding, visit.record.outcome.clone(), &head_parts.headers, body, deadline);
         let mut response = match mode {
-            Some(mode) => stream.respond(mode),
+            Some(mode) => reply::compressed_stream(&parts.headers, stream.respond(mode), mode, edge.config.compress),
             None => Box::pin(stream.respond_raw()).await.map_err(localized)?,
         };
+        if mode.is_none() {
+            kept(endpoint, parts, response.headers_mut());
+        }
         upstream::copy_metadata(&head_parts.headers, response.headers_mut());
         return Ok(if head { reply::head(response) } else { response });
     }
     let limit = edge.config.max_reply_bytes;
     let call = upstream::unary(endpoint, metadata, sent, deadline, limit);
-    let (from, message) = upload::during(upload, visit, call).await.map_err(localized)?;
+    let answered = upload::during(upload, visit, call).await.map_err(localized)?;
+    let message = &answered.message;
     let mut response = if binding.returns_http_body() {
-        http_body(&matched, &message)?
+        let mut response = http_body(&matched, message)?;
+        kept(endpoint, parts, response.headers_mut());
+        response
     } else {
-        json(edge, &matched, &message, parts)?
+        json(edge, endpoint, &matched, message, parts)?
     };
     let said = endpoint.http_reply.map(|number| http_reply::of_field(number, &message[HEAD..])).transpose()?;
     if let Some(said) = said.flatten() {
         http_reply::apply(said, &mut response, false)?;
     }
-    upstream::copy_metadata(&from, response.headers_mut());
+    answered.copy_metadata(response.headers_mut());
     Ok(if head { reply::head(response) } else { response })
 }
 
@@ -106,11 +116,19 @@ fn route<'a>(site: &'a Site, method: &Method, path: &'a str) -> (Result<Match<'a
     (found, method == Method::HEAD)
 }
 
-fn unrouted(site: &Site, path: &str, e: RouteError) -> Problem {
+fn unrouted(site: &Site, method: &Method, path: &str, e: RouteError) -> Problem {
     if let RouteError::BadPath(e) = e {
         return e.into();
     }
-    let verbs = site.verbs(path);
+    let mut verbs = site.verbs(path);
+    if let Some(endpoint) = site.endpoint(path).filter(|e| verbs.is_empty() && !e.is_internal()) {
+        // A method's own path, which takes all protocols but REST.
+        if method == Method::POST {
+            return negotiate::unsupported("send a message of gRPC, gRPC-Web or Connect", RPC);
+        }
+        verbs.extend((endpoint.safe && !endpoint.policy.streaming).then(|| "GET".to_owned()));
+        verbs.push("POST".to_owned());
+    }
     if verbs.is_empty() {
         return Problem::new(Code::NotFound, "ROUTE_NOT_FOUND", "there is nothing at this address");
     }
@@ -128,7 +146,7 @@ async fn options(edge: &Inner, site: &Site, visit: &mut Visit, path: &str) -> Re
     }
     let verbs = site.verbs(path);
     if verbs.is_empty() {
-        return Err(unrouted(site, path, RouteError::NotFound));
+        return Err(unrouted(site, &Method::OPTIONS, path, RouteError::NotFound));
     }
     let mut response = reply::empty(StatusCode::NO_CONTENT);
     if let Ok(allow) = HeaderValue::try_from(verbs.join(", ")) {
@@ -219,12 +237,29 @@ fn lines(bytes: &[u8], sent: Sent) -> impl Iterator<Item = &[u8]> {
     bytes.split(separator).map(<[u8]>::trim_ascii).filter(|l| !l.is_empty())
 }
 
-fn json(edge: &Inner, matched: &Match<'_>, message: &Bytes, parts: &Parts) -> Result<Response<Body>, Problem> {
+fn is_safe(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// How long a raw body may be kept, where the policy says and the service did not. Of a stream of messages nobody keeps
+/// anything: it may fail in the middle, and be told as a whole answer.
+fn kept(endpoint: &Endpoint, parts: &Parts, headers: &mut HeaderMap) {
+    if let Some(said) = endpoint.cache_control.as_ref().filter(|_| is_safe(&parts.method)) {
+        headers.entry(header::CACHE_CONTROL).or_insert_with(|| said.clone());
+    }
+}
+
+fn json(
+    edge: &Inner,
+    endpoint: &Endpoint,
+    matched: &Match<'_>,
+    message: &Bytes,
+    parts: &Parts,
+) -> Result<Response<Body>, Problem> {
     let mut out = Vec::with_capacity(message.len() * 2 + 16);
     matched.response(&message[HEAD..], &mut out)?;
-    let safe = parts.method == Method::GET || parts.method == Method::HEAD;
-    let mut response = if safe {
-        reply::revalidated(&parts.headers, out.into(), edge.config.compress)
+    let mut response = if is_safe(&parts.method) {
+        reply::revalidated(&parts.headers, out.into(), edge.config.compress, endpoint.cache_control.as_ref())
     } else {
         reply::compressed(&parts.headers, out.into(), edge.config.compress)
     };

@@ -5,6 +5,7 @@ use crate::{
     client::PeerAddr,
     config::{HttpConfig, millis},
     edge::Edge,
+    greet::greeting,
     stall::Stall,
     websocket::Handover,
 };
@@ -14,8 +15,9 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use jangteo_core::Result;
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io::Cursor, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
+    io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -41,7 +43,10 @@ impl Edge {
             let Some((stream, peer, place)) = accepted else { continue };
             let (edge, builder, stopped) = (self.clone(), builder.clone(), stopped.clone());
             connections.spawn(async move {
-                connection(edge, &builder, stream, peer, stopped).await;
+                if let Some(said) = greeted(&edge, &stream, stopped.clone()).await {
+                    // Boxed, so that who has said nothing yet doesn't hold the room for a conversation.
+                    Box::pin(connection(edge, &builder, stream, said, peer, stopped)).await;
+                }
                 drop(place);
             });
         }
@@ -92,16 +97,28 @@ fn builder(config: &HttpConfig) -> Builder<TokioExecutor> {
     builder
 }
 
+/// The first head, if the client sends one in time.
+async fn greeted(edge: &Edge, stream: &TcpStream, mut stopped: watch::Receiver<bool>) -> Option<Vec<u8>> {
+    let within = millis(edge.inner.config.http.header_timeout_ms);
+    tokio::select! {
+        said = tokio::time::timeout(within, greeting(stream)) => said.ok()?.ok()?,
+        _ = stopped.wait_for(|stop| *stop) => None,
+    }
+}
+
 async fn connection(
     edge: Edge,
     builder: &Builder<TokioExecutor>,
     stream: TcpStream,
+    said: Vec<u8>,
     peer: SocketAddr,
     mut stopped: watch::Receiver<bool>,
 ) {
     let config = &edge.inner.config.http;
     let _ = stream.set_nodelay(true);
-    let io = Stall::new(stream, millis(config.header_timeout_ms), millis(config.stall_timeout_ms));
+    let (reader, writer) = stream.into_split();
+    let io = tokio::io::join(AsyncReadExt::chain(Cursor::new(said), reader), writer);
+    let io = Stall::new(io, millis(config.stall_timeout_ms));
     let ip = peer.ip().to_canonical();
     let handler = edge.clone();
     let handover = Handover::default();

@@ -2,7 +2,7 @@
 //! Immutable; a new set of descriptors is a new site, swapped in whole.
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use jangteo_core::{Error, Result};
 use prost_reflect::{DescriptorPool, Kind, MethodDescriptor};
 use proto::{
@@ -38,6 +38,8 @@ pub(crate) struct Endpoint {
     pub http_reply: Option<u32>,
     /// NO_SIDE_EFFECTS.
     pub safe: bool,
+    /// Of a good answer to a GET, where the policy says.
+    pub cache_control: Option<HeaderValue>,
     /// HTTP headers that the method reads, and how they are called in metadata.
     pub headers: Vec<(String, HeaderName)>,
     /// The gRPC path, as a label.
@@ -127,6 +129,13 @@ fn endpoint(pool: &DescriptorPool, method: &Method, channel: Channel) -> Result<
         let name = format!("{}{h}", proto::metadata::HTTP_HEADER).parse();
         Ok((h.clone(), name.map_err(|e| Error::invalid(method.full_name(), "INVALID_HEADER", format!("{h}: {e}")))?))
     };
+    let cache_control = match policy.cache_control.as_str() {
+        "" => None,
+        text => {
+            let bad = |e| Error::invalid(method.full_name(), "INVALID_CACHE_CONTROL", format!("{text:?}: {e}"));
+            Some(HeaderValue::from_str(text).map_err(bad)?)
+        }
+    };
     Ok(Endpoint {
         headers: policy.headers.iter().map(header).collect::<Result<_>>()?,
         policy,
@@ -136,6 +145,7 @@ fn endpoint(pool: &DescriptorPool, method: &Method, channel: Channel) -> Result<
         client_streaming: method.client_streaming(),
         http_reply: http_reply(method.descriptor()),
         safe: idempotency_level(method.descriptor()) == NO_SIDE_EFFECTS,
+        cache_control,
         label: Cow::Owned(method.grpc_path().to_owned()),
     })
 }
@@ -173,6 +183,8 @@ fn policy(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy> {
         rate_class: RateClass::Unspecified,
         audit: false,
         headers: Vec::new(),
+        cache_control: String::new(),
+        safe: idempotency_level(method) == NO_SIDE_EFFECTS,
         repeatable: idempotency_level(method) != 0,
         streaming: method.is_client_streaming() || method.is_server_streaming(),
     })

@@ -11,7 +11,7 @@ use cache::{Cache, CacheConfig};
 use jangteo_core::{Error, Result, SystemClock};
 use prost_reflect::DescriptorPool;
 use proto::Channel;
-use rpc::{Peer, PeerConfig};
+use rpc::{Peer, PeerConfig, UpstreamTls};
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     future::Future,
@@ -30,8 +30,9 @@ const LOOK: Duration = Duration::from_secs(3);
 pub struct StandaloneConfig {
     /// A `google.protobuf.FileDescriptorSet`; `None`: server reflection.
     pub descriptors: Option<PathBuf>,
-    /// (`package.Service`, `http://host:port`)
+    /// (`package.Service`, `http://host:port` or `https://…`, several separated by commas)
     pub upstreams: Vec<(String, String)>,
+    pub tls: UpstreamTls,
     pub http: SocketAddr,
     pub edge: EdgeConfig,
     pub peer: PeerConfig,
@@ -45,6 +46,7 @@ impl Default for StandaloneConfig {
         StandaloneConfig {
             descriptors: None,
             upstreams: Vec::new(),
+            tls: UpstreamTls::default(),
             http: SocketAddr::from(([127, 0, 0, 1], 8081)),
             edge: EdgeConfig { limits: Limits::OFF, title: "gRPC".to_owned(), ..EdgeConfig::default() },
             peer: PeerConfig::default(),
@@ -130,7 +132,7 @@ impl Source<'_> {
         }
         let mut files = BTreeMap::new();
         for (url, services) in by_url {
-            let channel = self.peer(Default::default()).remote(services[0], url, None)?;
+            let channel = self.peer(Default::default()).foreign(services[0], url, &self.config.tls)?;
             files.extend(reflect::files(channel, &services).await?);
         }
         for file in files.values() {
@@ -147,7 +149,7 @@ impl Source<'_> {
         for (service, url) in &self.config.upstreams {
             let channel = match by_url.get(url.as_str()) {
                 Some(channel) => channel.clone(),
-                None => peer.remote(service, url, None)?,
+                None => peer.foreign(service, url, &self.config.tls)?,
             };
             by_url.insert(url, channel.clone());
             upstreams.insert(service.clone(), channel);

@@ -2,7 +2,7 @@
 
 use crate::{frames::Frames, problem::Problem, site::Endpoint};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use jangteo_core::{Code, Error};
 use std::time::Instant;
 use tonic::{Status, body::Body};
@@ -35,14 +35,30 @@ pub(crate) async fn call(
     }
 }
 
-/// The one message of a unary answer, with its frame head, and what else came along.
+/// A unary answer.
+pub(crate) struct Answered {
+    pub head: HeaderMap,
+    /// With its frame head.
+    pub message: Bytes,
+    pub trailers: HeaderMap,
+}
+
+impl Answered {
+    /// What came along with the message, to the answer's headers.
+    pub fn copy_metadata(&self, to: &mut HeaderMap) {
+        copy_metadata(&self.head, to);
+        copy_metadata(&self.trailers, to);
+    }
+}
+
+/// The one message of a unary answer, and what else came along.
 pub(crate) async fn unary(
     endpoint: &Endpoint,
     mut headers: HeaderMap,
     body: Body,
     deadline: Option<Instant>,
     limit: usize,
-) -> Result<(HeaderMap, Bytes), Problem> {
+) -> Result<Answered, Problem> {
     headers.insert("grpc-accept-encoding", HeaderValue::from_static("gzip,identity"));
     let work = async {
         let (parts, body) = call(endpoint, headers, body, None).await?.into_parts();
@@ -53,10 +69,8 @@ pub(crate) async fn unary(
         }
         let trailers = frames.trailers.take().unwrap_or_default();
         ended(&parts.headers, &trailers)?;
-        let first = first.ok_or_else(|| Error::internal("a call was answered without a message"))?;
-        let mut metadata = parts.headers;
-        metadata.extend(trailers);
-        Ok((metadata, first))
+        let message = first.ok_or_else(|| Error::internal("a call was answered without a message"))?;
+        Ok(Answered { head: parts.headers, message, trailers })
     };
     match deadline {
         Some(d) => tokio::time::timeout_at(d.into(), work).await.map_err(|_| Problem::late())?,
@@ -91,18 +105,27 @@ fn not_grpc(status: StatusCode) -> Problem {
 /// Copies what a service says beside its messages to the client's answer. Where the edge has a
 /// default (`cache-control`, `etag`) the service's word counts.
 pub(crate) fn copy_metadata(from: &HeaderMap, to: &mut HeaderMap) {
-    for name in from.keys() {
-        let s = name.as_str();
-        let own = s.starts_with("grpc-") || s.ends_with("-bin");
-        let ours = matches!(s, "content-type" | "content-encoding" | "date" | "server");
-        if own || ours || crate::client::is_hop(name) {
-            continue;
-        }
+    for name in from.keys().filter(|name| is_told(name) && !name.as_str().ends_with("-bin")) {
         if name != header::VARY {
             to.remove(name);
         }
         for value in from.get_all(name) {
             to.append(name, value.clone());
         }
+    }
+}
+
+/// Whether metadata of a service is for the client.
+pub(crate) fn is_told(name: &HeaderName) -> bool {
+    let s = name.as_str();
+    let ours = matches!(s, "content-type" | "content-encoding" | "date" | "server");
+    !s.starts_with("grpc-") && !ours && !crate::client::is_hop(name)
+}
+
+/// Takes out what is not for the client.
+pub(crate) fn keep_told(metadata: &mut HeaderMap) {
+    let hidden: Vec<HeaderName> = metadata.keys().filter(|name| !is_told(name)).cloned().collect();
+    for name in hidden {
+        metadata.remove(name);
     }
 }

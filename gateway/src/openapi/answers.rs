@@ -108,3 +108,16 @@ pub(super) fn of(mut success: Value, body: bool, key: bool, revalidated: bool, s
     }
     all.into()
 }
+
+/// How long the answers of success may be kept.
+pub(super) fn kept(answers: &mut Value, said: &str) {
+    for status in ["200", "2XX"] {
+        if let Some(headers) = answers.get_mut(status).and_then(|a| a.get_mut("headers")) {
+            headers["Cache-Control"] = json!({
+                "description": "How long the answer may be kept, where the service doesn't say otherwise.",
+                "schema": {"type": "string"},
+                "example": said,
+            });
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::{
     process::Stdio,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -83,18 +83,24 @@ async fn flood(mut socket: TcpStream, pieces: impl Iterator<Item = Vec<u8>>) -> 
     }
 }
 
+/// So many answers make a hundredth.
+const ENOUGH: usize = 50;
+
 /// Honest clients: each asks again and again; `stop` gives the time of the slowest in a hundred.
 struct Healthy {
     stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
     clients: JoinSet<Vec<Duration>>,
 }
 
 impl Healthy {
     fn start(w: &World) -> Healthy {
         let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicUsize::new(0));
         let mut clients = JoinSet::new();
         for _ in 0..4 {
-            let (http, url, stop) = (w.http.clone(), format!("{}/v1/books/b1", w.url), stop.clone());
+            let (http, url) = (w.http.clone(), format!("{}/v1/books/b1", w.url));
+            let (stop, answered) = (stop.clone(), answered.clone());
             clients.spawn(async move {
                 let mut times = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
@@ -103,28 +109,35 @@ impl Healthy {
                     assert_eq!(answer.status(), 200);
                     answer.bytes().await.expect("the whole answer");
                     times.push(started.elapsed());
+                    answered.fetch_add(1, Ordering::Relaxed);
                     sleep(Duration::from_millis(3)).await;
                 }
                 times
             });
         }
-        Healthy { stop, clients }
+        Healthy { stop, answered, clients }
     }
 
     async fn stop(mut self) -> Duration {
+        // A busy machine takes longer for as many.
+        let enough = async {
+            while self.answered.load(Ordering::Relaxed) < ENOUGH {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), enough).await.expect("honest clients are answered");
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         while let Some(times) = self.clients.join_next().await {
             all.extend(times.expect("no honest client failed"));
         }
         all.sort();
-        assert!(all.len() >= 50, "only {} requests were answered", all.len());
         all[all.len() * 99 / 100]
     }
 }
 
-/// Runs an attack over so many connections beside honest clients, and prints what they felt of it.
-async fn under<T>(w: &World, what: &str, connections: u64, attack: impl Future<Output = T>) -> T {
+/// Runs an attack beside honest clients, and prints what they felt of it.
+async fn under<T>(w: &World, what: &str, attack: impl Future<Output = T>) -> T {
     let healthy = Healthy::start(w);
     sleep(Duration::from_millis(700)).await;
     let base = healthy.stop().await;
@@ -139,8 +152,7 @@ async fn under<T>(w: &World, what: &str, connections: u64, attack: impl Future<O
     println!("{what}: p99 {during:.1?} against {base:.1?} ({ratio:.1}x), {} KiB more memory", grown >> 10);
     // The attackers share the cores with the edge, so only what is out of all proportion fails.
     assert!(during < (base * 20).max(Duration::from_secs(1)), "{what}: honest clients waited {during:?}");
-    // An open connection costs up to 40 KiB in a debug build, most of it hyper's buffers.
-    assert!(grown < (64 << 20) + connections * (48 << 10), "{what}: grew by {grown} bytes");
+    assert!(grown < 64 << 20, "{what}: grew by {grown} bytes");
     out
 }
 
@@ -181,7 +193,7 @@ async fn slow_clients(address: std::net::SocketAddr, count: usize, opened: impl 
 async fn slow_clients_do_not_slow_the_others() {
     let w = slow_world().await;
     let end = sleep(Duration::from_millis(1500));
-    under(&w, "300 slow clients", 300, slow_clients(w.address, 300, || (), end)).await;
+    under(&w, "300 slow clients", slow_clients(w.address, 300, || (), end)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,7 +208,7 @@ async fn resets_and_frames_without_end_are_cut_off() {
         };
         flood(http2(address).await, (0..20_000u32).map(|i| request(i * 2 + 1))).await
     };
-    let (taken, closed) = under(&w, "rapid resets", 1, resets).await;
+    let (taken, closed) = under(&w, "rapid resets", resets).await;
     println!("rapid resets: hung up after {taken} pieces: {closed}");
     assert!(closed, "a connection that resets everything is closed");
     let seen = w.seen.clone();
@@ -213,13 +225,13 @@ async fn resets_and_frames_without_end_are_cut_off() {
         field.extend([b'v'; 100]);
         flood(socket, (0..20_000).map(|_| frame(CONTINUATION, 0, 1, &field.repeat(10)))).await
     };
-    let (taken, closed) = under(&w, "continuation frames", 1, continuation).await;
+    let (taken, closed) = under(&w, "continuation frames", continuation).await;
     assert!(closed && taken < 20_000, "{taken}");
 
     for (what, kind, payload) in [("pings", PING, vec![0; 8]), ("settings", SETTINGS, vec![0, 3, 0, 0, 0, 9])] {
         let frames =
             async { flood(http2(address).await, (0..5_000).map(|_| frame(kind, 0, 0, &payload).repeat(4))).await };
-        under(&w, what, 1, frames).await;
+        under(&w, what, frames).await;
     }
 }
 
@@ -239,7 +251,7 @@ async fn heads_without_end_are_cut_off() {
         }
         clients.join_all().await
     };
-    for (taken, closed) in under(&w, "heads without end", 50, attack).await {
+    for (taken, closed) in under(&w, "heads without end", attack).await {
         assert!(closed && taken < 1_000, "took {taken} pieces of 4 KiB");
     }
 }
@@ -281,7 +293,7 @@ async fn ten_thousand_slow_clients_do_not_slow_the_others() {
         sleep(Duration::from_secs(20)).await;
         clients
     };
-    let mut clients = under(&w, "10,000 slow clients", 10_000, attack).await;
+    let mut clients = under(&w, "10,000 slow clients", attack).await;
     drop(clients.stdin.take());
     clients.wait().await.unwrap();
 }

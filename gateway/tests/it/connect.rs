@@ -105,7 +105,7 @@ async fn safe_methods_by_get() {
         "encoding=json&message=%zz",
         "encoding=json&base64=1&message=!",
         "encoding=json&connect=v2&message=%7B%7D",
-        "encoding=json&compression=br&message=%7B%7D",
+        "encoding=json&compression=lzma&message=%7B%7D",
     ] {
         let (status, error) = json_of(get(bad)).await;
         assert_eq!((status, &error["code"]), (400, &json!("invalid_argument")), "{bad}");
@@ -115,9 +115,9 @@ async fn safe_methods_by_get() {
     let long = format!("encoding=json&message={}", "x".repeat(9000));
     assert_eq!(json_of(get(&long)).await.0, 414);
     // Methods that may have effects are never called by GET.
-    for method in ["PayBook", "Login", "WatchBooks", "Internal"] {
+    for (method, refused) in [("PayBook", 405), ("Login", 405), ("WatchBooks", 405), ("Internal", 404)] {
         let (status, _) = json_of(w.get(&format!("/edge.test.v1.Library/{method}?encoding=json&message=%7B%7D"))).await;
-        assert_eq!(status, 404, "{method}");
+        assert_eq!(status, refused, "{method}");
     }
 }
 
@@ -148,4 +148,109 @@ async fn pages_may_speak_connect() {
     assert_eq!(answer.headers()["access-control-allow-methods"], "GET, POST");
     let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap();
     assert!(headers.contains("connect-protocol-version") && headers.contains("connect-timeout-ms"), "{headers}");
+}
+
+/// What of the published conformance suite is about a server (connectrpc/conformance, `testsuites/data`: errors,
+/// duplicate_metadata, server_empty, connect_server_unexpected, connect_with_get), case by case.
+#[tokio::test]
+async fn conformance_errors() {
+    let w = World::new().await;
+    for (code, name, status) in [
+        (1, "canceled", 499),
+        (2, "unknown", 500),
+        (3, "invalid_argument", 400),
+        (4, "deadline_exceeded", 504),
+        (5, "not_found", 404),
+        (6, "already_exists", 409),
+        (7, "permission_denied", 403),
+        (8, "resource_exhausted", 429),
+        (9, "failed_precondition", 400),
+        (10, "aborted", 409),
+        (11, "out_of_range", 400),
+        (12, "unimplemented", 501),
+        (13, "internal", 500),
+        (14, "unavailable", 503),
+        (15, "data_loss", 500),
+        (16, "unauthenticated", 401),
+    ] {
+        for (kind, body) in [
+            ("application/json", json!({"bookId": format!("code-{code}")}).to_string().into_bytes()),
+            (
+                "application/proto",
+                GetBookRequest { book_id: format!("code-{code}"), ..Default::default() }.encode_to_vec(),
+            ),
+        ] {
+            let answer = sent(call(&w, "GetBook", kind, body)).await;
+            assert_eq!(answer.headers()["x-custom-trailer"], "bing");
+            let (got, error) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
+            assert_eq!((got, &error["code"], &error["message"]), (status, &json!(name), &json!("as asked")), "{kind}");
+            assert_eq!(error["details"][0]["type"], "google.rpc.ErrorInfo");
+        }
+        let watch = frame(0, json!({"failAfter": -code}).to_string().as_bytes());
+        let got = envelopes(call(&w, "WatchBooks", "application/connect+json", watch)).await;
+        let end: Value = serde_json::from_slice(&got[0].1).unwrap();
+        assert_eq!((got.len(), got[0].0, &end["error"]["code"]), (1, 2, &json!(name)));
+        assert_eq!(end["metadata"], json!({"x-custom-trailer": ["bing"]}));
+    }
+}
+
+#[tokio::test]
+async fn conformance_metadata() {
+    let config = EdgeConfig { forward_headers: vec!["x-*".into()], ..crate::world::unlimited() };
+    let w = World::with(config).await;
+    let asked = call(&w, "GetBook", "application/json", r#"{"bookId":"metadata"}"#);
+    let answer = sent(asked.header("x-conformance-test", "Value1").header("x-conformance-test", "Value2")).await;
+    let all = |name: &str| answer.headers().get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(all("x-custom-header"), ["foo", "bar", "baz"]);
+    assert_eq!(all("trailer-x-custom-trailer"), ["bing", "quux"]);
+    assert_eq!((all("x-custom-trailer").len(), all("x-some-bin")), (0, vec!["AAEC"]));
+    let seen = w.seen.headers.lock().unwrap().clone();
+    assert_eq!(seen.get_all("x-conformance-test").iter().collect::<Vec<_>>(), ["Value1", "Value2"]);
+    // REST, which knows no trailers, has them as headers.
+    let rest = sent(w.get("/v1/books/metadata")).await;
+    assert_eq!(rest.headers().get_all("x-custom-trailer").iter().count(), 2);
+}
+
+#[tokio::test]
+async fn conformance_unexpected_requests() {
+    let w = World::new().await;
+    // Empty requests are messages of defaults; a stream of requests may be empty.
+    for kind in ["application/json", "application/proto"] {
+        let body = if kind == "application/json" { "{}" } else { "" };
+        assert_eq!(sent(call(&w, "GetBook", kind, body)).await.status(), 200, "{kind}");
+    }
+    let got = envelopes(call(&w, "WatchBooks", "application/connect+proto", frame(0, b""))).await;
+    assert_eq!((got.len(), got[0].0), (1, 2));
+    let got = envelopes(call(&w, "Sum", "application/connect+proto", "")).await;
+    assert_eq!(got.iter().map(|(flag, _)| *flag).collect::<Vec<_>>(), [0, 2]);
+    let got = envelopes(call(&w, "Double", "application/connect+proto", "")).await;
+    assert_eq!(got.iter().map(|(flag, _)| *flag).collect::<Vec<_>>(), [2]);
+    // No message, and one too many.
+    let refused = async |request: RequestBuilder| {
+        let got = envelopes(request).await;
+        let end: Value = serde_json::from_slice(&got.last().unwrap().1).unwrap();
+        end["error"]["code"].as_str().unwrap_or_default().to_owned()
+    };
+    let watch = |body: Vec<u8>| call(&w, "WatchBooks", "application/connect+proto", body);
+    assert_eq!(refused(watch(Vec::new())).await, "unimplemented");
+    assert_eq!(refused(watch(frame(0, b"").repeat(2))).await, "unimplemented");
+    // Compressed, and no encoding was named; one that nobody knows.
+    assert_eq!(refused(watch(frame(1, b"").to_vec()).header("connect-content-encoding", "identity")).await, "internal");
+    assert_eq!(
+        refused(watch(frame(1, b"x").to_vec()).header("connect-content-encoding", "foo")).await,
+        "unimplemented"
+    );
+    let unknown = call(&w, "GetBook", "application/proto", "").header("content-encoding", "foo");
+    let (status, error) = json_of(unknown).await;
+    assert_eq!((status, &error["code"]), (501, &json!("unimplemented")));
+    // Another verb, another address, another codec.
+    let path = format!("{}/edge.test.v1.Library/GetBook", w.url);
+    let verb = sent(w.http.delete(&path).header("content-type", "application/proto")).await;
+    assert_eq!((verb.status().as_u16(), &verb.headers()["allow"]), (405, &"GET, POST".parse().unwrap()));
+    let elsewhere = w.http.post(format!("{}/edge.test.v1.Unknown/Method", w.url));
+    assert_eq!(sent(elsewhere.header("content-type", "application/proto")).await.status(), 404);
+    for codec in ["application/foo", "image/jpeg"] {
+        let answer = sent(call(&w, "GetBook", codec, "x")).await;
+        assert_eq!(answer.status(), 415, "{codec}");
+    }
 }

@@ -41,6 +41,11 @@ async fn unary_calls_and_their_failures() {
     let missing = get(&w, "GetBook", book("missing")).await.unwrap_err();
     assert_eq!((missing.code(), missing.message()), (Code::NotFound, "no such book"));
     assert_eq!(missing.get_details_error_info().unwrap().reason, "BOOK_NOT_FOUND");
+    let told = get(&w, "GetBook", book("code-9")).await.unwrap_err();
+    assert_eq!(
+        (told.code(), told.metadata().get("x-custom-trailer").unwrap().to_str().unwrap()),
+        (Code::FailedPrecondition, "bing")
+    );
     let internal = get(&w, "Internal", book("b1")).await.unwrap_err();
     assert_eq!(internal.code(), Code::Unimplemented, "methods of the platform do not exist out here");
     assert_eq!(get(&w, "Nothing", book("b1")).await.unwrap_err().code(), Code::Unimplemented);

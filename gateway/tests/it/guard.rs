@@ -54,6 +54,7 @@ async fn claims_of_identity_do_not_come_through() {
         .header("x-envoy-internal", "true")
         .header("x-jangteo-caller", "admin")
         .header("x-jangteo-client-addr", "6.6.6.6")
+        .header("x-jangteo-canary", "library")
         .header("cookie", "c=1")
         .header("x-api-key", "k")
         .header("traceparent", trace)
@@ -73,6 +74,7 @@ async fn claims_of_identity_do_not_come_through() {
     }
     assert_eq!(got["x-jangteo-client-addr"], "127.0.0.1");
     assert_eq!(got["x-jangteo-user-agent"], "shop/1.0");
+    assert_eq!(got["x-jangteo-canary"], "library");
     assert_eq!(got["authorization"], format!("Bearer {token}"));
     assert_eq!(
         (&got["accept-language"], &got["x-api-key"], &got["x-request-id"]),

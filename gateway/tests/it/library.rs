@@ -105,6 +105,8 @@ pub struct Seen {
     /// Lets the archive read on behind a first piece of `gate`.
     pub gate: tokio::sync::Notify,
     pub headers: Mutex<HeaderMap>,
+    /// How often `lazy` was read.
+    pub lazy: AtomicUsize,
 }
 
 #[derive(Clone, Default)]
@@ -160,7 +162,7 @@ impl Library {
             frames(body, self.seen.clone()).collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
         let first = all.first().cloned().unwrap_or_default();
         match method.as_str() {
-            "GetBook" | "Login" | "Purge" | "Internal" => {
+            "GetBook" | "GetClassic" | "Login" | "Purge" | "Internal" => {
                 self.get(GetBookRequest::decode(first).unwrap(), &parts.headers).await
             }
             "CreateBook" => {
@@ -175,6 +177,9 @@ impl Library {
                     let mut details = ErrorDetails::new();
                     details.set_error_info("REQUEST_ID_REUSED", "pay", HashMap::new());
                     return Err(Status::with_error_details(tonic::Code::InvalidArgument, "reused", details));
+                }
+                if request.amount == 408 {
+                    tokio::time::sleep(Duration::from_millis(400)).await;
                 }
                 Ok(one(&Book {
                     book_id: request.book_id,
@@ -240,7 +245,12 @@ impl Library {
                 ErrorDetails::with_retry_info(Some(Duration::from_millis(2500))),
             )),
             "internal" => Err(Status::internal("broken")),
-            "slow" => {
+            "lazy" if self.seen.lazy.fetch_add(1, Ordering::SeqCst) > 0 => Ok(one(&book)),
+            "tardy" => {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                Ok(one(&book))
+            }
+            "slow" | "lazy" => {
                 let mut leaving = Leaving(Some(self.seen.clone()));
                 tokio::time::sleep(Duration::from_secs(30)).await;
                 leaving.0 = None;
@@ -262,6 +272,26 @@ impl Library {
             "two" => Ok(framed(vec![frame(0, &[]), frame(0, &[])], true)),
             "garbage" => Ok(framed(vec![frame(0, &[0xff; 12])], true)),
             "nohttp" => Ok(Response::builder().status(502).body(Body::empty()).unwrap()),
+            "metadata" => {
+                let mut end = trailers(None);
+                for value in ["bing", "quux"] {
+                    end.append("x-custom-trailer", value.parse().unwrap());
+                }
+                let data = Frame::data(frame(0, &book.encode_to_vec()));
+                let frames = [Ok::<_, Status>(data), Ok(Frame::trailers(end))];
+                let mut response = respond(Body::new(StreamBody::new(stream::iter(frames))));
+                for value in ["foo", "bar", "baz"] {
+                    response.headers_mut().append("x-custom-header", value.parse().unwrap());
+                }
+                response.headers_mut().insert("x-some-bin", "AAEC".parse().unwrap());
+                Ok(response)
+            }
+            code if code.starts_with("code-") => Err(coded(code[5..].parse().unwrap())),
+            "cached" => {
+                let mut response = one(&book);
+                response.headers_mut().insert("cache-control", "max-age=5".parse().unwrap());
+                Ok(response)
+            }
             "big" => {
                 book.title = "x".repeat(50_000);
                 Ok(one(&book))
@@ -282,6 +312,9 @@ impl Library {
     }
 
     fn watch(&self, request: WatchBooksRequest) -> Result<Response<Body>, Status> {
+        if request.fail_after < 0 {
+            return Err(coded(-request.fail_after));
+        }
         if request.refuse {
             return Err(Status::failed_precondition("closed today"));
         }
@@ -307,6 +340,14 @@ impl Library {
         });
         Ok(reply(books, failed))
     }
+}
+
+/// A failure of this code, with a detail.
+fn coded(code: i32) -> Status {
+    let details = ErrorDetails::with_error_info("AS_ASKED", "library.test", HashMap::new());
+    let mut status = Status::with_error_details(tonic::Code::from_i32(code), "as asked", details);
+    status.metadata_mut().insert("x-custom-trailer", "bing".parse().unwrap());
+    status
 }
 
 pub fn frame(flag: u8, payload: &[u8]) -> Bytes {

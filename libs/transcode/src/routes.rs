@@ -89,11 +89,14 @@ impl Routes {
 
     pub(crate) fn find<'p>(&self, verb: &str, path: &'p str) -> Option<Found<'p>> {
         self.readings(path, |path, custom| {
+            let mut taken = false;
             let binding = self.walk(0, body(path), &mut |node| {
-                let of = |verb: &str| node.ends.iter().find(|e| e.custom.as_deref() == custom && *e.verb == *verb);
+                let ends = || node.ends.iter().filter(|e| e.custom.as_deref() == custom);
+                taken |= ends().next().is_some();
+                let of = |verb: &str| ends().find(|e| *e.verb == *verb);
                 of(verb).or_else(|| of("*")).map(|e| e.binding)
-            })?;
-            Some(Found { binding, path })
+            });
+            (binding.map(|binding| Found { binding, path }), taken)
         })
     }
 
@@ -104,27 +107,34 @@ impl Routes {
             self.walk(0, body(path), &mut |node| {
                 verbs.extend(node.ends.iter().filter(|e| e.custom.as_deref() == custom).map(|e| &*e.verb));
                 None::<()>
-            })
+            });
+            (None::<()>, !verbs.is_empty())
         });
         verbs.sort_unstable();
         verbs.dedup();
         verbs
     }
 
-    /// Reads what follows the last colon as a verb first, if any route has that verb, then as part of the segment.
-    fn readings<'p, T>(&self, path: &'p str, mut f: impl FnMut(&'p str, Option<&'p str>) -> Option<T>) -> Option<T> {
+    /// Reads what follows the last colon as a verb first, if any route has that verb, then as part of the segment. `f` also
+    /// says whether any route ends there: a path of a route with a verb is nobody else's, whatever the HTTP verb, or a GET
+    /// of `/orders/1:cancel` would read an order named `1:cancel`. A colon that belongs to a name is sent as `%3A`.
+    fn readings<'p, T>(
+        &self,
+        path: &'p str,
+        mut f: impl FnMut(&'p str, Option<&'p str>) -> (Option<T>, bool),
+    ) -> Option<T> {
         let last = path.rfind('/').unwrap_or(0);
         if !self.customs.is_empty()
             && let Some(at) = path[last..].rfind(':')
         {
             let (short, custom) = (&path[..last + at], &path[last + at + 1..]);
             if self.customs.iter().any(|c| **c == *custom)
-                && let Some(found) = f(short, Some(custom))
+                && let (found, true) = f(short, Some(custom))
             {
-                return Some(found);
+                return found;
             }
         }
-        f(path, None)
+        f(path, None).0
     }
 
     /// Visits the nodes where the path may end, the most specific first, until one answers. `rest`: what is left of
@@ -276,7 +286,12 @@ mod tests {
         assert_eq!(find(&r, "GET", "/v1/a:any"), Some(3));
         assert_eq!(find(&r, "BREW", "/v1/a:any"), Some(2));
         assert_eq!(find(&r, "POST", "/v1/a/b/c:undo"), Some(4));
-        assert_eq!(r.allow("/v1/a:any"), ["*", "GET", "POST"]);
+        assert_eq!(r.allow("/v1/a:any"), ["*", "GET"]);
+        let r = routes(&[("GET", "/v1/{id}"), ("POST", "/v1/{id}:cancel"), ("POST", "/v1/{id}/x:undo")]);
+        assert_eq!(find(&r, "GET", "/v1/a:cancel"), None, "it is not a name with a colon");
+        assert_eq!(r.allow("/v1/a:cancel"), ["POST"]);
+        assert_eq!(find(&r, "GET", "/v1/a%3Acancel"), Some(0));
+        assert_eq!(find(&r, "GET", "/v1/a:undo"), Some(0), "no route with this verb ends here");
     }
 
     #[test]

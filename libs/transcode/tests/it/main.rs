@@ -6,6 +6,8 @@ mod http;
 mod json;
 mod json_table;
 mod load;
+mod published;
+mod templates;
 mod wire;
 
 use std::path::Path;
