@@ -8,7 +8,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast $${CI:+--profile ci}; else echo test --no-fail-fast; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench bench-edge bench-peers race chaos proto breaking new prove image abuse fuzz-api api-client
+.PHONY: help run test check lint bench bench-edge bench-peers race chaos proto breaking new prove image abuse fuzz fuzz-api api-client manifests manifests-check manifests-self-test monitoring mesh mesh-check mesh-test canary promote rollback capacity
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +19,14 @@ run: ## the whole market in one process on embedded stores, data in ./data (ARGS
 test: ## every test, on embedded stores and on PostgreSQL, Redis and NATS that it starts itself (ARGS="-p catalog")
 	scripts/with-servers cargo $(TESTS) --locked $(if $(ARGS),$(ARGS),--workspace)
 
-check: lint prove test ## what CI runs: format, clippy, buf, a new service from scratch, tests
+check: lint prove test ## what CI runs: format, clippy, buf, a new service from scratch, tests, manifests, alerts, the mesh
+	target/debug/jangteo manifests --check
+	scripts/manifests/check
+	scripts/monitoring/check rules
+	scripts/monitoring/check live
+	scripts/mesh/tests/run
+	scripts/mesh/capacity --check
+	scripts/mesh/check --short
 
 lint: ## format, clippy and buf
 	cargo fmt --all --check
@@ -51,8 +58,49 @@ chaos: ## the market killed at every crash point, then faults at random while pe
 	JANGTEO_CHAOS_SECONDS=$(or $(SECONDS),300) JANGTEO_CHAOS_SEED=$(SEED) scripts/with-servers \
 	  cargo test --locked --package jangteo --test it chaos:: -- --ignored --nocapture --test-threads 1
 
+manifests: ## render k8s/, istio/ and the chart from the protos, the list of services and k8s/sizing.toml
+	cargo run --locked --quiet --package jangteo -- manifests
+
+manifests-check: ## nothing is stale, the lint is clean, and every object fits its schema (ARGS=--self-test)
+	cargo run --locked --quiet --package jangteo -- manifests --check
+	scripts/manifests/check $(ARGS)
+
+manifests-self-test: ## the same checks on a tree with planted defects
+	scripts/manifests/check --self-test
+
+monitoring: ## rules and dashboards: promtool, and a market that a Prometheus scrapes (ARGS=planted)
+	scripts/monitoring/check $(ARGS)
+
+mesh: $(ENVOY) ## the market as a mesh on this machine: a process a service, a real Envoy beside each; prints a map
+	cargo build --locked --package jangteo
+	scripts/mesh/rig --serve
+
+mesh-check: $(ENVOY) ## what k8s/ and istio/ promise, shown on that mesh, and with planted defects (ARGS=--short)
+	cargo build --locked --package jangteo
+	scripts/mesh/check $(ARGS)
+
+mesh-test: ## unit tests of the rig, the canary command and the capacity model
+	scripts/mesh/tests/run
+
+canary: ## a share of a service's calls to another version (SERVICE=order WEIGHT=10 VERSION=0.2.0)
+	scripts/mesh/canary set $(SERVICE) --weight $(WEIGHT) $(if $(VERSION),--version $(VERSION))
+
+promote: ## all calls to a service's canary; once its version is the stable one, its end (SERVICE=order)
+	scripts/mesh/canary promote $(SERVICE)
+
+rollback: ## all calls back to the stable version (SERVICE=order)
+	scripts/mesh/canary rollback $(SERVICE)
+
+capacity: ## cores for 10,000 and 1,000,000 requests/s (ARGS=--write, ARGS=--check)
+	scripts/mesh/capacity $(ARGS)
+
 abuse: ## what no honest client sends, the long form: 10,000 slow clients, floods, bombs
 	ulimit -n 20000 2>/dev/null; cargo test --locked --package gateway --test it abuse -- --include-ignored --skip process --nocapture --test-threads 1
+
+fuzz: ## libFuzzer on a reader of the edge (TARGET=json|wire|routes SECONDS=60; nightly and cargo-fuzz)
+	python3 fuzz/seed.py $(or $(TARGET),json) target/fuzz/corpus
+	cargo +nightly fuzz run --fuzz-dir fuzz --target-dir target/fuzz $(or $(TARGET),json) target/fuzz/corpus/$(or $(TARGET),json) -- \
+	  -max_total_time=$(or $(SECONDS),60)
 
 fuzz-api: ## schemathesis against a market of its own (ARGS="--seed 7")
 	scripts/fuzz-api $(ARGS)

@@ -68,6 +68,15 @@ enum Command {
         #[arg(long)]
         postman: bool,
     },
+    /// Render what runs the market on Kubernetes and Istio, from the proto and k8s/sizing.toml
+    Manifests {
+        /// Write nothing; fail when a file is not what would be rendered, or something in the tree is wrong
+        #[arg(long)]
+        check: bool,
+        /// The folder with k8s/ and istio/
+        #[arg(long, default_value = ".")]
+        root: PathBuf,
+    },
 }
 
 impl Cli {
@@ -83,6 +92,7 @@ impl Cli {
             Command::Events(command) => operate::events(config, command).await,
             Command::Sagas(args) => sagas::run(config, args).await,
             Command::Openapi { postman } => operate::openapi(config, postman),
+            Command::Manifests { check, root } => operate::manifests(&root, check),
         }
     }
 }

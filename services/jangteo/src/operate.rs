@@ -7,6 +7,7 @@ use jangteo_core::{Code, Error, Page, Result, SystemClock, from_micros};
 use kit::{Config, Entry, Market, telemetry};
 use std::{
     io::{ErrorKind, Write},
+    path::Path,
     sync::Arc,
 };
 
@@ -162,4 +163,22 @@ pub fn openapi(config: Config, postman: bool) -> Result<()> {
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done.map_err(Error::internal),
     }
+}
+
+/// Renders the manifests below `root`, or says what of them is not as rendered; either way says what is wrong with the tree.
+pub fn manifests(root: &Path, check: bool) -> Result<()> {
+    let services: Vec<&str> = SERVICES.iter().map(|e| e.name).collect();
+    let unusable = |text| Error::invalid("root", "UNUSABLE", text);
+    let render = if check { manifests::check } else { manifests::write };
+    let differences = render(root, &services, env!("CARGO_PKG_VERSION")).map_err(unusable)?;
+    let findings = manifests::lint(root, &services).map_err(unusable)?;
+    for difference in &differences {
+        println!("{}{}", difference.path, if check { format!(" {}", difference.what) } else { String::new() });
+    }
+    findings.iter().for_each(|f| println!("{f}"));
+    if findings.is_empty() && (differences.is_empty() || !check) {
+        return Ok(());
+    }
+    let text = format!("{} files are not as rendered, {} things are wrong", differences.len(), findings.len());
+    Err(Error::new(Code::FailedPrecondition, "MANIFESTS_DIFFER", text))
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use gateway::{Backing, Edge, EdgeConfig, Probes, Site, StandaloneConfig, Upstreams};
 use jangteo_core::{Code, Error, Result, SystemClock};
 use kit::{Config, Entry, Market, Readiness, Running, telemetry};
-use rpc::{LocalService, Peer};
+use rpc::{LocalService, Peer, UpstreamTls};
 use std::{path::PathBuf, sync::Arc, time::Instant};
 use tokio::{
     net::TcpListener,
@@ -22,9 +22,21 @@ pub struct GatewayArgs {
     /// A FileDescriptorSet (`buf build -o set.binpb`); without it the upstreams are asked by server reflection
     #[arg(long)]
     descriptors: Option<PathBuf>,
-    /// A service to serve and where it is: package.Service=http://host:port
+    /// A service to serve and where it is: package.Service=http://host:port, or https://, several separated by commas
     #[arg(long = "upstream", value_name = "SERVICE=URL")]
     upstreams: Vec<String>,
+    /// PEM of the authorities that https:// upstreams are checked against, instead of Mozilla's
+    #[arg(long)]
+    upstream_ca: Option<PathBuf>,
+    /// PEM of a certificate to show to upstreams
+    #[arg(long, requires = "upstream_key")]
+    upstream_cert: Option<PathBuf>,
+    /// PEM of its key
+    #[arg(long, requires = "upstream_cert")]
+    upstream_key: Option<PathBuf>,
+    /// The name that upstreams' certificates carry, where it isn't the URL's
+    #[arg(long)]
+    upstream_name: Option<String>,
 }
 
 /// `all` brings the edge along; services by name listen for gRPC instead.
@@ -63,6 +75,12 @@ pub async fn gateway(config: Config, args: GatewayArgs) -> Result<()> {
     let standalone = StandaloneConfig {
         descriptors: args.descriptors,
         upstreams: args.upstreams.iter().map(|u| upstream(u)).collect::<Result<_>>()?,
+        tls: UpstreamTls {
+            ca: args.upstream_ca,
+            cert: args.upstream_cert,
+            key: args.upstream_key,
+            name: args.upstream_name,
+        },
         http: config.http,
         edge: config.section_over("edge", &defaults.edge)?,
         peer: config.rpc.peer(),
