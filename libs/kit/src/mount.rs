@@ -57,6 +57,9 @@ impl<S: Service> Mount<S> {
 
     /// `seals`: the service keeps personal data under keys of people.
     pub(crate) fn done(mut self, keyring: Keyring, seals: bool) -> Mounted {
+        if seals {
+            self.mounted.jobs.push(erasure::rewrap(Sealer::new(keyring.clone()), self.mounted.dbs.clone()));
+        }
         // Where an account ends, its data is erased in the same transaction.
         let (source, aggregate, event) = erasure::event();
         if (seals || self.forget.is_some()) && source != S::NAME {

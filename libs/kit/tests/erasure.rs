@@ -1,12 +1,13 @@
 //! A service that seals personal data forgets an erased person without a line of its own, and what it keeps unsealed with
 //! one; what comes late is skipped.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use jangteo_core::{Call, Clock, Result, SystemClock};
 use kit::{
     Boot, Config, Market, Mount, Received, Service,
     db::{
         Db, DbResult, Migration, Migrations, Tx,
-        crypt::Sealer,
+        crypt::{KeyringConfig, Sealer},
         sea_orm::{ConnectionTrait, Statement},
     },
     telemetry,
@@ -126,7 +127,7 @@ async fn every_service_that_seals_forgets() {
     config.events.max_attempts = 2;
     let telemetry = telemetry::init(&config, "test").unwrap();
     let services = [kit::entry::<Source>(), kit::entry::<Keeper>(), kit::entry::<Quiet>()];
-    let market = Market::build(config, Arc::new(SystemClock), &services, &services).await.unwrap();
+    let market = Market::build(config.clone(), Arc::new(SystemClock), &services, &services).await.unwrap();
     let running = market.start("auth", &telemetry).await.unwrap();
     assert_eq!(running.market.consumers(), ["keeper.auth-user", "quiet.auth-user"]);
 
@@ -153,5 +154,15 @@ async fn every_service_that_seals_forgets() {
     }
     assert_eq!(count("keeper", "kept WHERE user_id = 'usr_a'").await, 0);
     assert_eq!(count("keeper", "kept").await, 2);
+    running.stop(std::future::ready(())).await;
+
+    // A new master key: those who are left are wrapped with it, and those who are forgotten stay so.
+    let keys = [("k2".to_owned(), BASE64_STANDARD.encode([7; 32]))].into();
+    config.keys = Some(KeyringConfig { current: "k2".into(), keys, lookup: String::new() });
+    let market = Market::build(config, Arc::new(SystemClock), &services, &services).await.unwrap();
+    let running = market.start("auth", &telemetry).await.unwrap();
+    eventually(WITHIN, async || count("keeper", "person_key WHERE key_id = 'k2' AND wrapped IS NOT NULL").await == 2)
+        .await;
+    assert_eq!(count("keeper", "person_key WHERE wrapped IS NULL").await, 1);
     running.stop(std::future::ready(())).await;
 }

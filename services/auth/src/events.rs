@@ -110,7 +110,7 @@ impl Auth {
         self.advance_keys(&cx).await
     }
 
-    /// Removes what nobody needs any longer, and wraps data keys with the current master key.
+    /// Removes what nobody needs any longer.
     pub async fn sweep(self: Arc<Self>, cx: Call) -> Result<()> {
         let yesterday = cx.now - TimeDelta::days(1);
         while self.db.write(&cx, async |tx| store::session::sweep(&tx, yesterday, 500).await).await? {}
@@ -120,7 +120,6 @@ impl Auth {
                 store::session::sweep_networks(&tx, tx.now() - NETWORK_MEMORY).await
             })
             .await?;
-        while self.db.write(&cx, async |tx| self.sealer.rewrap(&tx, 500).await).await? > 0 {}
         self.mailer.sweep(yesterday).await
     }
 }

@@ -113,12 +113,11 @@ impl Notifications {
         store::recipient::forget(&tx, &user_id).await
     }
 
-    /// Forgets old notices and what the sandboxes keep, and wraps data keys with the current master key.
+    /// Forgets old notices and what the sandboxes keep.
     pub async fn sweep(self: Arc<Self>, cx: Call) -> Result<()> {
         let old = cx.now - TimeDelta::days(self.cfg.keep_days.into());
         while self.db.write(&cx, async |tx| store::notification::sweep(&tx, old, 500).await).await? > 0 {}
         self.db.write(&cx, async |tx| store::goods::sweep(&tx, old).await).await?;
-        while self.db.write(&cx, async |tx| self.reader.sealer.rewrap(&tx, 500).await).await? > 0 {}
         for sender in self.senders.all() {
             sender.sweep(cx.now - TimeDelta::days(1)).await?;
         }
