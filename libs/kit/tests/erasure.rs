@@ -105,8 +105,9 @@ impl Service for Quiet {
     fn mount(_: &mut Mount<Self>) {}
 }
 
+/// Of the market that was built last.
 fn db(name: &str) -> Db {
-    DBS.lock().unwrap().iter().find(|db| db.service() == name).unwrap().clone()
+    DBS.lock().unwrap().iter().rev().find(|db| db.service() == name).unwrap().clone()
 }
 
 async fn emit<E: Event>(event: E) {
