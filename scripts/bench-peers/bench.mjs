@@ -42,7 +42,7 @@ function request(port, method, url, body, headers = {}) {
       reply.on("data", (chunk) => chunks.push(chunk));
       reply.on("end", () => {
         const answer = Buffer.concat(chunks).toString();
-        resolve({ status: reply.statusCode, headers: reply.headers, json: answer && JSON.parse(answer) });
+        resolve({ status: reply.statusCode, headers: reply.headers, json: /json/.test(reply.headers["content-type"]) && answer ? JSON.parse(answer) : undefined });
       });
     });
     call.on("error", reject);
@@ -66,6 +66,10 @@ function start(name, command, args, env) {
   const pinned = os.cpus().length > 1 ? ["taskset", "-c", "0", command, ...args] : [command, ...args];
   const child = spawn(pinned[0], pinned.slice(1), { env: { ...process.env, ...env }, stdio: ["ignore", log, log], cwd: folder });
   children.push(child);
+  child.on("exit", (code) => {
+    console.error(`${name} ended with ${code}; see ${folder}/${name}.log`);
+    process.exit(1);
+  });
   return child;
 }
 
@@ -149,13 +153,13 @@ async function jangteo() {
     const method = await ask("POST", "/v1/payments/methods", { card: { number: "4242424242424242", expiryMonth: 12, expiryYear: 2034 } }, headers);
     buyers.push({ headers, addressId: address.addressId, paymentMethodId: method.paymentMethodId });
   }
-  await until("search", async () => (await ask("GET", "/v1/search/products?q=lamp")).hits.length > 0);
+  await until("search", async () => (await ask("GET", "/v1/search/products?q=lamp")).hits?.length > 0);
   let key = 0;
   return {
     name: "jangteo",
     "change found": (word) => found(
       () => ask("PATCH", `/v1/products/${any(ids)}`, { title: `${word} lamp` }, seller),
-      async () => (await ask("GET", `/v1/search/products?q=${word}`)).hits.length > 0,
+      async () => (await ask("GET", `/v1/search/products?q=${word}`)).hits?.length > 0,
     ),
     pid: child.pid,
     search: async () => {
@@ -184,7 +188,7 @@ async function jangteo() {
 
 async function vendure() {
   const port = await freePort();
-  const args = [path.join(options.vendure, "vendure.cjs"), String(port), folder, String(count)];
+  const args = [path.resolve(options.vendure, "vendure.cjs"), String(port), folder, String(count)];
   const child = start("vendure", process.execPath, options.postgres ? [...args, options.postgres] : args, { NODE_ENV: "production" });
   const log = path.join(folder, "vendure.log");
   await until("vendure", async () => fs.readFileSync(log, "utf8").includes("ready"), 900);
@@ -211,7 +215,7 @@ async function vendure() {
   await until("vendure's search", async () => (await ask(queries.search, { term: "lamp" })).search.totalItems > 0);
   let person = 0;
   const admin = {};
-  await ask('mutation { login(username: "superadmin", password: "superadmin") { __typename } }', {}, admin, "/admin-api");
+  await ask('mutation { login(username: "bench", password: "seven-quiet-magpies") { __typename } }', {}, admin, "/admin-api");
   const rename = 'mutation($id: ID!, $name: String!) { updateProduct(input: { id: $id, translations: [{ languageCode: en, name: $name }] }) { id } }';
   return {
     name: "vendure",
@@ -311,7 +315,7 @@ async function main() {
 }
 
 main().catch((error) => { console.error(error); process.exitCode = 1; }).finally(() => {
-  for (const child of children) child.kill("SIGKILL");
+  for (const child of children) child.removeAllListeners("exit").kill("SIGKILL");
   if (!process.exitCode) fs.rmSync(folder, { recursive: true, force: true });
   process.exit();
 });

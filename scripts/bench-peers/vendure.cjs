@@ -11,7 +11,7 @@ const filled = path.join(folder, "filled");
 
 const config = {
   apiOptions: { port: Number(port), hostname: "127.0.0.1", adminApiPath: "admin-api", shopApiPath: "shop-api" },
-  authOptions: { tokenMethod: ["bearer"], superadminCredentials: { identifier: "superadmin", password: "superadmin" }, requireVerification: false },
+  authOptions: { tokenMethod: ["bearer"], superadminCredentials: { identifier: "bench", password: "seven-quiet-magpies" }, requireVerification: false },
   dbConnectionOptions: postgres
     ? { type: "postgres", url: postgres, synchronize: true, logging: false }
     : { type: "better-sqlite3", database, synchronize: true, logging: false },

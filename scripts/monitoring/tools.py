@@ -18,13 +18,8 @@ def apt(*args, **options):
 
 def venv(folder, requirements):
     print(f"installing {requirements.name} into {folder}", file=sys.stderr, flush=True)
-    make = [sys.executable, "-m", "venv", "--clear", str(folder)]
-    if subprocess.run(make, capture_output=True).returncode != 0:
-        apt("update")
-        apt("install", "-y", "--no-install-recommends", "python3-venv")  # Debian splits venv off
-        subprocess.run(make, check=True, stdout=sys.stderr)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--requirement", requirements], check=True, stdout=sys.stderr)
+    make = [Path(__file__).resolve().parent.parent / "venv", folder, "--requirement", requirements]
+    subprocess.run(make, check=True, stdout=sys.stderr)
 
 
 def program(name):

@@ -37,11 +37,8 @@ def venv():
     with one_installer():
         if stamp.exists() and stamp.read_text() == wanted and python.exists():
             return python
-        made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], capture_output=True, text=True)
-        if made.returncode != 0:
-            die(f"can't make {VENV} (Debian splits it off: apt-get install python3-venv)\n{made.stdout}{made.stderr}")
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        if subprocess.run([*pip, "-r", HERE / "requirements.txt"], stdout=sys.stderr).returncode != 0:
+        make = [ROOT / "scripts" / "venv", VENV, "--requirement", HERE / "requirements.txt"]
+        if subprocess.run(make, stdout=sys.stderr).returncode != 0:
             die("can't install scripts/mesh/requirements.txt from PyPI")
         stamp.write_text(wanted)
     return python
