@@ -1,6 +1,7 @@
 """`scripts/mesh/check`: shows on the running rig what the manifests promise, and that each check can fail."""
 
 import argparse
+import os
 import shutil
 import subprocess
 import tempfile
@@ -76,6 +77,16 @@ def run(rig, args, names):
 
 
 def passes(name, bench, short):
+    """On a busy CI machine a check that fails is made once more, and is called flaky when it passes then: a bug to fix."""
+    if passes_once(name, bench, short):
+        return True
+    if os.environ.get("CI") and passes_once(name, bench, short):
+        say(f"FLAKY {name}")
+        return True
+    return False
+
+
+def passes_once(name, bench, short):
     began = time.monotonic()
     try:
         said = CHECKS[name](bench, short)
