@@ -5,7 +5,10 @@
 //! holds. It is a line of a file, and of the log. What was changed behind the last checkpoint, seconds ago, is found only
 //! as far as the hashes don't fit.
 
-use crate::Config;
+use crate::{
+    Config,
+    secrets::{hex, unhex},
+};
 use bus::Stop;
 use db::{AuditHead, Audited, Db};
 use jangteo_core::{Call, Clock, Error, Result, micros};
@@ -212,13 +215,4 @@ fn append(path: &Path, lines: &str) -> std::io::Result<()> {
     let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
     file.write_all(lines.as_bytes())?;
     file.sync_data()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
