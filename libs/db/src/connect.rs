@@ -17,7 +17,7 @@ use sea_orm::{
 };
 use tokio::sync::watch;
 
-use crate::{DbConfig, DbResult, Isolation, Migration, Migrations, error::Kind, sql};
+use crate::{DbConfig, DbResult, Isolation, Migration, Migrations, error::Kind, group::Group, sql};
 
 /// 3.51.2 and older can corrupt a database when its WAL is reset.
 const SQLITE_UNSAFE: [u32; 3] = [3, 51, 2];
@@ -34,6 +34,8 @@ pub(crate) struct Inner {
     pub turn: AtomicUsize,
     pub relay: bool,
     pub changed: watch::Sender<u64>,
+    /// Where there is one writer: the queue for it.
+    pub group: Option<Group>,
     pub migrations: Vec<&'static Migration>,
 }
 
@@ -48,6 +50,9 @@ impl Db {
             }
         };
         let migrations = std::iter::once(&crate::system::MIGRATIONS).chain(migrations).flat_map(|m| m.0).collect();
+        let changed = watch::Sender::new(0);
+        let group = (writer.get_database_backend() == DbBackend::Sqlite)
+            .then(|| Group::new(service, changed.clone(), Duration::from_millis(cfg.acquire_timeout_ms)));
         Ok(Db(Arc::new(Inner {
             service,
             writer,
@@ -55,7 +60,8 @@ impl Db {
             replicas,
             turn: AtomicUsize::new(0),
             relay: cfg.relay,
-            changed: watch::Sender::new(0),
+            changed,
+            group,
             migrations,
         })))
     }
@@ -84,6 +90,11 @@ impl Db {
     /// Ready: the primary answers.
     pub async fn ping(&self) -> Result<()> {
         self.primary().ping().await.db()
+    }
+
+    /// How many wait for the only writer of SQLite.
+    pub fn writers_waiting(&self) -> usize {
+        self.0.group.as_ref().map_or(0, Group::waiting)
     }
 
     /// Waits for running statements and closes every connection.

@@ -25,6 +25,7 @@
 //! | name | labels | counts |
 //! | --- | --- | --- |
 //! | `db_write_seconds` | `service`, `outcome` | writes, retries included; `outcome` is `ok` or `error` |
+//! | `db_commits_total` | `service` | transactions of writes; on SQLite several writes may share one |
 //! | `db_write_retries_total` | `service`, `cause` | runs of a closure after its first |
 //! | `db_write_replays_total` | `service` | repeated requests answered from what the first one left |
 //! | `db_events_total` | `service`, `type` | events written |
@@ -39,6 +40,7 @@ pub mod crypt;
 mod dead_letter;
 mod error;
 mod event;
+mod group;
 mod idempotency;
 mod inbox;
 mod lease;

@@ -12,7 +12,7 @@ use sea_orm::{
     Statement, TransactionError, TransactionOptions, TransactionTrait,
 };
 
-use crate::{Db, error::Kind, write::Retry};
+use crate::{Db, error::Kind, group::Turn, write::Retry};
 
 /// An open write. Entity calls take `&tx`.
 ///
@@ -26,6 +26,8 @@ pub(crate) type Hook = Box<dyn FnOnce() + Send>;
 pub(crate) struct Inner {
     pub db: Db,
     pub session: DatabaseTransaction,
+    /// Where writers queue; behind the session, which is dropped first.
+    pub turn: Mutex<Option<Turn>>,
     pub call: Arc<Call>,
     pub hooks: Mutex<Vec<Hook>>,
     pub emitted: AtomicBool,
@@ -40,10 +42,11 @@ pub(crate) struct State {
 }
 
 impl Tx {
-    pub(crate) fn new(db: Db, session: DatabaseTransaction, call: Arc<Call>) -> Tx {
+    pub(crate) fn new(db: Db, session: DatabaseTransaction, turn: Option<Turn>, call: Arc<Call>) -> Tx {
         Tx(Arc::new(Inner {
             db,
             session,
+            turn: Mutex::new(turn),
             call,
             hooks: Mutex::default(),
             emitted: AtomicBool::new(false),

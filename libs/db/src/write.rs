@@ -1,9 +1,7 @@
 //! [`Db::write`]: begin, run, commit; and again when the transaction lost a race.
 
 use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -11,7 +9,13 @@ use jangteo_core::{Call, Code, Error, Result};
 use sea_orm::{SqliteTransactionMode, TransactionOptions};
 use uuid::Uuid;
 
-use crate::{Db, Tx, audit, error::Kind, fail, idempotency, tx};
+use crate::{
+    Db, Tx, audit,
+    error::{Kind, contention},
+    fail,
+    group::{Kept, Lost},
+    idempotency, tx,
+};
 
 /// Why a write may run again; of two reasons the later one in this list counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +26,8 @@ pub(crate) enum Retry {
     Stale,
     /// The connection broke before the COMMIT: nothing happened.
     Reconnect,
+    /// Another write of the same commit failed.
+    Undone,
     /// The store let another transaction win.
     Contention,
     /// The connection broke during the COMMIT. Only the request's key can tell what happened.
@@ -42,6 +48,7 @@ impl Retry {
             Retry::Never => 1,
             Retry::Stale => 3,
             Retry::Reconnect => 3,
+            Retry::Undone => 30,
             Retry::Contention => 30,
             Retry::Unknown if keyed => 5,
             Retry::Unknown => 1,
@@ -53,6 +60,7 @@ impl Retry {
             Retry::Never => "never",
             Retry::Stale => "stale",
             Retry::Reconnect => "reconnect",
+            Retry::Undone => "undone",
             Retry::Contention => "contention",
             Retry::Unknown => "unknown",
         }
@@ -110,7 +118,7 @@ impl Db {
         let (mut attempt, mut in_doubt) = (0, false);
         let result = loop {
             attempt += 1;
-            let Failure { error, retry } = match self.attempt(&call, &f).await {
+            let Failure { error, retry } = match self.attempt(&call, attempt > 1, &f).await {
                 Ok(value) => break Ok(value),
                 Err(failure) => failure,
             };
@@ -131,7 +139,8 @@ impl Db {
         result
     }
 
-    async fn attempt<T, F, Fut>(&self, call: &Arc<Call>, f: &F) -> Result<T, Failure>
+    /// `alone`: it shares no commit with others.
+    async fn attempt<T, F, Fut>(&self, call: &Arc<Call>, alone: bool, f: &F) -> Result<T, Failure>
     where
         F: Fn(Tx) -> Fut,
         Fut: Future<Output = Result<T>>,
@@ -139,16 +148,22 @@ impl Db {
         // The writers' connections are opened at the right isolation level, which saves a round trip here.
         let immediate = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
-        let session = self.begin(options).await.map_err(|e| {
+        let begun = match &self.0.group {
+            Some(group) => {
+                group.turn(&self.0.writer, options, alone).await.map(|(session, turn)| (session, Some(turn)))
+            }
+            None => self.begin(options).await.map(|session| (session, None)),
+        };
+        let tx = begun.map(|(session, turn)| Tx::new(self.clone(), session, turn, call.clone())).map_err(|e| {
             let retry = Retry::after(Kind::of(&e));
             // The wait for a connection is over; another one would only lengthen the queue.
             let retry = if matches!(e, sea_orm::DbErr::ConnectionAcquire(_)) { Retry::Never } else { retry };
             Failure { error: fail(e), retry }
         })?;
-        let tx = Tx::new(self.clone(), session, call.clone());
         let outcome = f(tx.share()).await;
         let tx = tx.into_inner().map_err(|error| Failure { error, retry: Retry::Never })?;
         let state = tx.state();
+        let sound = state.failed.is_none();
         let error = match (outcome, state.failed) {
             (Ok(value), None) => return tx.commit().await.map(|()| value),
             (Ok(_), Some(e)) if state.retry == Retry::Never => {
@@ -159,11 +174,10 @@ impl Db {
             (Err(error), _) => error,
         };
         // A savepoint's statements don't pass through `Tx`, so the closure's own error may know more.
-        let seen = crate::error::cause(&error).map_or(Retry::Never, |e| Retry::after(Kind::of(e)));
-        if let Err(e) = tx.session.rollback().await {
-            tracing::debug!(service = self.0.service, error = %e, "rollback failed; the connection is dropped");
-        }
-        Err(Failure { error, retry: state.retry.max(seen) })
+        let cause = crate::error::cause(&error);
+        let retry = state.retry.max(cause.map_or(Retry::Never, |e| Retry::after(Kind::of(e))));
+        let failure = tx.refuse(sound && cause.is_none()).await.err().filter(|_| retry == Retry::Never);
+        Err(failure.unwrap_or(Failure { error, retry }))
     }
 }
 
@@ -171,25 +185,46 @@ impl tx::Inner {
     /// Commits in a task of its own: a caller that goes away must not separate the commit from its hooks.
     #[expect(clippy::disallowed_methods, reason = "the task is awaited here and lives no longer than one COMMIT")]
     async fn commit(self) -> Result<(), Failure> {
+        let hooks = self.hooks.into_inner().expect("no holder panics");
+        let kept = Kept { hooks, emitted: self.emitted.load(Ordering::Relaxed) };
+        if let Some(turn) = self.turn.into_inner().expect("no holder panics") {
+            return turn.finish(self.session, kept).await.map_err(Failure::from);
+        }
         let task = tokio::spawn(async move {
+            metrics::counter!("db_commits_total", "service" => self.db.0.service).increment(1);
             self.session.commit().await?;
-            if self.emitted.load(Ordering::Relaxed) {
+            if kept.emitted {
                 self.db.0.changed.send_modify(|n| *n += 1);
             }
-            for hook in self.hooks.into_inner().expect("no holder panics") {
-                if std::panic::catch_unwind(AssertUnwindSafe(hook)).is_err() {
-                    tracing::error!(service = self.db.0.service, "a hook after the commit panicked");
-                }
-            }
+            kept.run(self.db.0.service);
             Ok::<(), sea_orm::DbErr>(())
         });
         match task.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => match Retry::after(Kind::of(&e)) {
-                Retry::Reconnect => Err(unknown(e)),
-                retry => Err(Failure { error: fail(e), retry }),
-            },
+            Ok(done) => done.map_err(|e| Lost::Commit(e).into()),
             Err(e) => Err(unknown(e)),
+        }
+    }
+
+    /// Undoes the write. An error says that what its closure saw is gone too. `sound`: none of its statements failed.
+    async fn refuse(self, sound: bool) -> Result<(), Failure> {
+        if let Some(turn) = self.turn.into_inner().expect("no holder panics") {
+            return turn.refuse(self.session, sound).await.map_err(Failure::from);
+        }
+        if let Err(e) = self.session.rollback().await {
+            tracing::debug!(service = self.db.0.service, error = %e, "rollback failed; the connection is dropped");
+        }
+        Ok(())
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Failure {
+        match lost {
+            Lost::Undone => Failure { error: contention(), retry: Retry::Undone },
+            Lost::Commit(e) => match Retry::after(Kind::of(&e)) {
+                Retry::Reconnect => unknown(e),
+                retry => Failure { error: fail(e), retry },
+            },
         }
     }
 }

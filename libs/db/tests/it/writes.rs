@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
@@ -14,6 +14,7 @@ use db::{
 };
 use futures::future::join_all;
 use jangteo_core::{Code, Error, Principal, Result};
+use tokio::sync::Notify;
 
 use crate::store::*;
 
@@ -196,6 +197,97 @@ pub async fn abandoned_write_leaves_nothing(store: Store) {
     let again = db.write(&cx, async |tx| put_and_tell(&tx).await);
     tokio::time::timeout(Duration::from_secs(5), again).await.unwrap().unwrap();
     assert_eq!((count(db.primary(), "cup").await, count(db.primary(), "event").await), (1, 1));
+}
+
+/// Whoever waits for SQLite's only writer goes on in the transaction of the one before, and nobody is answered before
+/// all of it is committed.
+pub async fn waiting_writes_share_a_commit(store: Store) {
+    if store.is_postgres() {
+        return;
+    }
+    let db = store.open().await;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let (first_runs, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let writers = (0..10).map(|n| {
+        let (db, log, first_runs, gate) = (db.clone(), log.clone(), first_runs.clone(), gate.clone());
+        tokio::spawn(async move {
+            if n > 0 {
+                first_runs.notified().await;
+                first_runs.notify_one();
+            }
+            let cx = cx();
+            let written = db.write(&cx, async |tx| {
+                if n == 0 {
+                    first_runs.notify_one();
+                    gate.notified().await;
+                }
+                put_cup(&tx, &format!("cup_{n}"), "top", n).await?;
+                log.lock().unwrap().push("written");
+                let log = log.clone();
+                tx.after_commit(move || log.lock().unwrap().push("committed"));
+                if n == 5 { Err(Error::not_found("cup", "cup_5")) } else { Ok(()) }
+            });
+            let answer = written.await.is_ok();
+            assert_eq!(
+                count(db.primary(), &format!("cup WHERE id = 'cup_{n}'")).await,
+                i64::from(answer),
+                "told too early"
+            );
+            answer
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    testkit::eventually(Duration::from_secs(5), async || db.writers_waiting() == 9).await;
+    gate.notify_one();
+    let answers: Vec<bool> = join_all(writers).await.into_iter().map(|r| r.unwrap()).collect();
+    assert_eq!(answers, (0..10).map(|n| n != 5).collect::<Vec<_>>());
+    assert_eq!(count(db.primary(), "cup").await, 9, "the refused one is undone, and only that");
+    let log = log.lock().unwrap();
+    assert_eq!(log[..10], ["written"; 10], "a hook ran before the last of them had written");
+    assert_eq!(log[10..], ["committed"; 9]);
+}
+
+/// Callers that are refused, fail or leave in the middle: what was answered with success is there, and nothing else.
+pub async fn crowded_writes_keep_what_they_promised(store: Store) {
+    let db = store.open().await;
+    db.write(&cx(), async |tx| put_cup(&tx, "taken", "top", 0).await).await.unwrap();
+    let writers = (0..200_u64).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let cx = cx();
+            let write = db.write(&cx, async |tx| {
+                put_cup(&tx, &format!("cup_{n}"), "top", n as i64).await?;
+                match n % 10 {
+                    3 => Err(Error::not_found("shelf", "top")),
+                    5 => put_cup(&tx, "taken", "top", 1).await,
+                    7 => {
+                        tokio::time::sleep(Duration::from_micros(n * 10)).await;
+                        put_cup(&tx, &format!("cup_{n}_2"), "top", 1).await
+                    }
+                    _ => Ok(()),
+                }
+            });
+            let patience = if n % 10 == 7 { Duration::from_micros(n * 40) } else { Duration::from_secs(60) };
+            (n, tokio::time::timeout(patience, write).await.ok())
+        })
+    });
+    let mut unknown = 0;
+    for answer in join_all(writers).await {
+        let (n, answer) = answer.unwrap();
+        let (one, two) = (format!("cup WHERE id = 'cup_{n}'"), format!("cup WHERE id = 'cup_{n}_2'"));
+        let there = (count(db.primary(), &one).await, count(db.primary(), &two).await);
+        let whole = (1, i64::from(n % 10 == 7));
+        match answer {
+            Some(Ok(())) => assert_eq!(there, whole, "{n}"),
+            Some(Err(_)) => assert_eq!(there, (0, 0), "{n}"),
+            None => {
+                unknown += 1;
+                assert!(there == whole || there == (0, 0), "{n}: {there:?}");
+            }
+        }
+        assert!(answer.is_none_or(|a| a.is_ok() != [3, 5].contains(&(n % 10))), "{n}");
+    }
+    assert!(unknown > 0, "nobody left");
 }
 
 /// Wherever a caller leaves, its connection is handed to the next one outside any transaction.
