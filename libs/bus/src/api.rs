@@ -114,6 +114,8 @@ pub struct Delivery {
     /// An aggregate of which the inbox knows nothing may begin at this version, because the ones before are not to
     /// be had. Where the inbox knows the aggregate a gap is a gap all the same.
     pub accept_gap: bool,
+    /// Written after this consumer began, and never handed over before: its inbox can't know it.
+    pub fresh: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

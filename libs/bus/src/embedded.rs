@@ -8,6 +8,7 @@
 use crate::{
     ConsumerSpec, Delivery, Envelope, EventBus, Inbox, Lag, Log, Outbox, Position, Replay, Replayed, Stop,
     lanes::{Key, Lanes},
+    tail::Tail,
     worker::{End, Source, Worker},
 };
 use async_trait::async_trait;
@@ -38,7 +39,8 @@ pub struct Embedded {
 impl Embedded {
     /// `logs`: one for each service in this process.
     pub fn new(logs: impl IntoIterator<Item = Arc<dyn Log>>) -> Self {
-        let logs = logs.into_iter().map(|l| (l.source().to_owned(), l)).collect();
+        let shared = |log: Arc<dyn Log>| (log.source().to_owned(), Arc::new(Tail::new(log)) as Arc<dyn Log>);
+        let logs = logs.into_iter().map(shared).collect();
         Embedded { logs, in_flight: Mutex::default() }
     }
 
@@ -61,9 +63,9 @@ impl EventBus for Embedded {
     async fn consume(&self, spec: ConsumerSpec, inbox: Arc<dyn Inbox>, stop: Stop) -> Result<()> {
         let log = self.log(&spec)?;
         let mut tries = 0;
-        let cursor = loop {
-            match inbox.position().await {
-                Ok(cursor) => break cursor,
+        let (cursor, head) = loop {
+            match futures::try_join!(inbox.position(), log.head()) {
+                Ok(begin) => break begin,
                 Err(e) => tracing::warn!(consumer = spec.name, error = ?e, "cursor can't be read"),
             }
             tries += 1;
@@ -74,7 +76,9 @@ impl EventBus for Embedded {
         };
         let in_flight = self.gauge(&spec.name);
         let worker = Worker::new(spec, inbox, Arc::new(Whole), stop.clone());
-        Reader::new(log, worker, cursor, in_flight).run(&stop).await;
+        let mut reader = Reader::new(log, worker, cursor, in_flight);
+        reader.fresh_from = cursor.max(head) + 1;
+        reader.run(&stop).await;
         Ok(())
     }
 
@@ -150,6 +154,8 @@ struct Reader {
     whole: usize,
     /// The cursor as the inbox has it.
     stored: i64,
+    /// From here on no event was there when the consumer began.
+    fresh_from: i64,
     /// A replay ends here, and leaves the cursor alone.
     until: Option<i64>,
     since: Option<Time>,
@@ -170,6 +176,7 @@ impl Reader {
             open: BTreeSet::new(),
             whole: 0,
             stored: start,
+            fresh_from: i64::MAX,
             until: None,
             since: None,
             baseline: None,
@@ -252,6 +259,7 @@ impl Reader {
         let stop = worker.stop.clone();
         self.whole += usize::from(item.envelope.is_none());
         let cursor = self.until.is_none().then(|| self.low_water(Some(seq)));
+        let fresh = seq >= self.fresh_from;
         let accept_gap = self.baseline.as_mut().is_some_and(|seen| seen.insert(key.clone()));
         self.lanes.start(key, version, async move {
             let envelope = match item.envelope {
@@ -261,7 +269,8 @@ impl Reader {
                     () = stop.cancelled() => return Out { seq, end: End::Released, cursor: None },
                 },
             };
-            let end = worker.run(Delivery { envelope, position: seq, attempt: 1, cursor, accept_gap }).await;
+            let delivery = Delivery { envelope, position: seq, attempt: 1, cursor, accept_gap, fresh };
+            let end = worker.run(delivery).await;
             Out { seq, end, cursor }
         });
     }

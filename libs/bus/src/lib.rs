@@ -27,6 +27,7 @@ mod api;
 mod embedded;
 mod jetstream;
 mod lanes;
+mod tail;
 mod worker;
 
 pub use api::{

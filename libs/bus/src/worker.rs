@@ -80,6 +80,7 @@ impl Worker {
             };
             let tried = self.attempt(&d).await;
             drop(slot);
+            d.fresh = false;
             let miss = match tried {
                 Ok(end) => return end,
                 Err(miss) => miss,

@@ -84,7 +84,8 @@ fn translate(a: db::Applied) -> Applied {
 impl bus::Inbox for Inbox {
     async fn deliver(&self, d: &Delivery) -> Result<Applied> {
         // Before the handler makes its calls; the transaction checks again.
-        match self.db.peek(&self.consumer, &d.envelope).await? {
+        let known = if d.fresh { None } else { self.db.peek(&self.consumer, &d.envelope).await? };
+        match known {
             Some(db::Applied::Gap { expected: 1 }) if d.accept_gap => {
                 self.db.begin_at(&self.consumer, &d.envelope).await?;
             }
