@@ -15,7 +15,7 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, DeliverPolicy, pull},
     message::Acker,
 };
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use jangteo_core::Result;
 use std::{
     collections::HashMap,
@@ -25,6 +25,11 @@ use std::{
 
 /// A dropped subscription is closed by a task of the client's own, which gets this long to run.
 const CLOSE: Duration = Duration::from_millis(100);
+/// When nothing came for so long, nothing is on its way. What comes after the end can't be given back: the server would
+/// wait for it till its time-out.
+const QUIET: Duration = Duration::from_millis(100);
+/// Others may still be publishing; this is enough of it.
+const ENOUGH: Duration = Duration::from_secs(1);
 
 struct Out {
     position: i64,
@@ -36,13 +41,15 @@ struct Consumer {
     lanes: Lanes<Delivery, Out>,
     /// What is in hand, by position.
     held: HashMap<i64, Acker>,
+    /// What the server had behind the last message.
+    behind: u64,
 }
 
 pub(super) async fn run(js: JetStream, spec: ConsumerSpec, inbox: Arc<dyn Inbox>, stop: Stop) {
     let source = Stored { js: js.clone(), source: spec.source.clone() };
     let worker = Worker::new(spec, inbox, Arc::new(source), stop.clone());
     let spec = worker.spec.clone();
-    let mut c = Consumer { worker, lanes: Lanes::new(), held: HashMap::new() };
+    let mut c = Consumer { worker, lanes: Lanes::new(), held: HashMap::new(), behind: 0 };
     let mut incoming = Some(Box::pin(messages(js.clone(), spec.clone())));
     let mut beat = tokio::time::interval((spec.ack_wait / 3).max(Duration::from_millis(50)));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -55,8 +62,12 @@ pub(super) async fn run(js: JetStream, spec: ConsumerSpec, inbox: Arc<dyn Inbox>
                 // back to it again.
                 let mut unread = Vec::new();
                 if let Some(mut incoming) = incoming.take() {
-                    while let Some(Some(m)) = incoming.next().now_or_never() {
+                    let enough = Instant::now() + ENOUGH;
+                    while let Ok(Some(m)) = tokio::time::timeout(QUIET, incoming.next()).await {
                         unread.push(m);
+                        if Instant::now() > enough {
+                            break;
+                        }
                     }
                 }
                 tokio::time::sleep(CLOSE).await;
@@ -81,7 +92,9 @@ pub(super) async fn run(js: JetStream, spec: ConsumerSpec, inbox: Arc<dyn Inbox>
                 }
             }
         }
-        metrics::gauge!("bus_consumer_in_flight", "consumer" => spec.name.clone()).set(c.held.len() as f64);
+        let held = c.held.len() as f64;
+        metrics::gauge!("bus_consumer_in_flight", "consumer" => spec.name.clone()).set(held);
+        metrics::gauge!("bus_consumer_pending", "consumer" => spec.name.clone()).set(c.behind as f64 + held);
     }
     // The last acknowledgements leave before the process does.
     let _ = tokio::time::timeout(Duration::from_secs(1), js.client.flush()).await;
@@ -93,15 +106,13 @@ impl Consumer {
             Ok(info) => (info.stream_sequence as i64, info.pending),
             Err(e) => return tracing::error!(error = %e, "message without a place in a stream"),
         };
-        let spec = &self.worker.spec;
-        metrics::gauge!("bus_consumer_pending", "consumer" => spec.name.clone())
-            .set((pending as usize + self.held.len() + 1) as f64);
+        self.behind = pending;
         let (m, acker) = m.split();
         // Delivered again while still in hand, after a silence: only the address of the answer is new.
         if self.held.insert(position, acker).is_some() {
             return;
         }
-        let d = delivery(&spec.source, position, &m.subject, &m.payload);
+        let d = delivery(&self.worker.spec.source, position, &m.subject, &m.payload);
         let key = (d.envelope.aggregate.clone(), d.envelope.aggregate_id.clone());
         let version = d.envelope.version;
         if let Some(d) = self.lanes.push(&key, version, d) {
