@@ -26,6 +26,10 @@ const POPULAR: Duration = Duration::from_secs(60);
 const POPULAR_QUERIES: u64 = 2_000;
 /// Days that count for them.
 const POPULAR_DAYS: i64 = 30;
+/// Commits take at most one part of so many of the time: each is a handful of files and as many waits for the disk.
+const COMMIT_PARTS: u32 = 5;
+/// The longest pause for that, so that a change is found within a second.
+const LONGEST: Duration = Duration::from_millis(500);
 /// The pause after a failure.
 const FAILED: Duration = Duration::from_secs(1);
 
@@ -37,10 +41,11 @@ impl Search {
         let mut audited = Instant::now();
         loop {
             let mut pause = Duration::from_millis(self.config.poll_ms);
+            let (begun, mut fed) = (Instant::now(), false);
             for feed in &mut feeds {
                 match feed.step().await {
                     Ok(Step::Idle) => {}
-                    Ok(Step::Fed) => pause = pause.min(Duration::from_millis(self.config.commit_ms)),
+                    Ok(Step::Fed) => fed = true,
                     Ok(Step::Building) => pause = Duration::ZERO,
                     Err(error) => {
                         tracing::error!(error = ?error, "indexing failed and is tried again");
@@ -48,12 +53,18 @@ impl Search {
                     }
                 }
             }
+            let took = begun.elapsed();
             if audited.elapsed() >= Duration::from_secs(self.config.audit_secs) {
                 audited = Instant::now();
                 self.audit().await;
             }
             // Between commits there is a pause in any case, so that a burst of changes is one commit.
-            let least = pause.min(Duration::from_millis(self.config.commit_ms));
+            let mut rest = Duration::from_millis(self.config.commit_ms);
+            if fed && !pause.is_zero() {
+                rest = rest.max((took * (COMMIT_PARTS - 1)).min(LONGEST));
+                pause = rest;
+            }
+            let least = rest.min(pause);
             let woken = async {
                 tokio::time::sleep(least).await;
                 tokio::select! {
