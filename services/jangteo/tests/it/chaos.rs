@@ -20,8 +20,8 @@ use crate::{
 };
 use people::Cast;
 
-/// Tries for one place: each a round of everything that people do.
-const ROUNDS: usize = 4;
+/// How long people trade at most until a place is passed: a round or two on a quiet machine, far more on a busy one.
+const TRADES: Duration = Duration::from_secs(240);
 /// What only a timed job passes may come so long after the last round.
 const LATER: Duration = Duration::from_secs(15);
 /// Orders wait for their payment no longer than this, so that all of them come to an end.
@@ -101,11 +101,8 @@ async fn dies_at(market: &mut Market, cast: &Cast, service: &str, place: &str) {
     let begun = Instant::now();
     armed(market, place).await;
     let client = market.client();
-    for _ in 0..ROUNDS {
+    while begun.elapsed() < TRADES && market.host_of(service).exited().is_none() {
         trades::everything(&client, cast).await;
-        if market.host_of(service).exited().is_some() {
-            break;
-        }
     }
     died(market, service, place).await;
     let traded = begun.elapsed();

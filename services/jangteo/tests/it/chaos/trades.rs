@@ -11,7 +11,7 @@ use crate::shopping::{key, picture};
 type Done = Result<(), Gone>;
 
 /// How long an order may take to get somewhere, while others trade.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything, by several hands at once.
 pub async fn everything(client: &Client, cast: &Cast) {
