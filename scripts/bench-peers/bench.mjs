@@ -2,7 +2,9 @@
 // the other. Prints operations/s, latency, errors and the CPU time of an operation, stores included.
 //
 //   node bench.mjs --jangteo target/release/jangteo --vendure <folder with node_modules> [--products 1000]
-//     [--rounds 3] [--seconds 6] [--at-once 8] [--postgres postgres://user@host:port/db]
+//     [--rounds 3] [--seconds 6] [--at-once 8] [--only checkout] [--postgres postgres://user@host:port/db]
+//
+// Without --vendure it runs Jangteo alone, for a profile.
 
 import { spawn, execFileSync } from "node:child_process";
 import fs from "node:fs";
@@ -20,6 +22,7 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "3" },
     seconds: { type: "string", default: "6" },
     "at-once": { type: "string", default: "8" },
+    only: { type: "string" },
     postgres: { type: "string" },
   },
 });
@@ -290,8 +293,8 @@ function row(shop, work, runs) {
 async function main() {
   console.log(`${os.cpus().length} cores, ${os.cpus()[0].model}; node ${process.version}; ${count} products, ${atOnce} at a time, ` +
     `${options.rounds} rounds of ${options.seconds} s; ${options.postgres ? "Vendure on PostgreSQL" : "both on SQLite"}`);
-  const shops = [await vendure(), await jangteo()];
-  const works = ["search", "product page", "add to cart", "checkout", "change found"];
+  const shops = [...(options.vendure ? [await vendure()] : []), await jangteo()];
+  const works = ["search", "product page", "add to cart", "checkout", "change found"].filter((w) => !options.only || w === options.only);
   const seen = new Map();
   for (const shop of shops) for (const work of works) await measure(shop, work, 1);
   for (let round = 0; round < Number(options.rounds); round++) {
@@ -310,7 +313,7 @@ async function main() {
       show([r.work, r.shop, r["ops/s"].toFixed(1), r.p50.toFixed(2), r.p99.toFixed(2), r.errors, r.cpu.toFixed(3)]);
       if (r.example) console.log(`    ${r.example}`);
     }
-    show(["", "ratio", (rows[1]["ops/s"] / rows[0]["ops/s"]).toFixed(1) + "x", "", (rows[0].p99 / rows[1].p99).toFixed(1) + "x", "", (rows[0].cpu / rows[1].cpu).toFixed(1) + "x"]);
+    if (rows.length === 2) show(["", "ratio", (rows[1]["ops/s"] / rows[0]["ops/s"]).toFixed(1) + "x", "", (rows[0].p99 / rows[1].p99).toFixed(1) + "x", "", (rows[0].cpu / rows[1].cpu).toFixed(1) + "x"]);
   }
 }
 
