@@ -11,8 +11,10 @@
 //! A provider is added in [`configured`] alone: its section of the configuration, its constructor.
 
 pub mod configured;
+mod graves;
 pub mod health;
 pub mod http;
+pub mod paypal;
 pub mod router;
 pub mod sandbox;
 pub mod stripe;
@@ -54,7 +56,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Gives back a part of a captured charge, or all of it.
     async fn refund(&self, charge: &ChargeRef, refund: &RefundRef) -> Outcome<()>;
 
-    /// How a charge stands. Where the provider waits for a second call after the buyer has confirmed, that call is made here.
+    /// How a charge stands. Where the provider waits for a second call after the buyer has confirmed, that call is made here,
+    /// unless the charge is not wanted any more.
     /// `Err`: it could not be asked, and why.
     async fn look_up(&self, charge: &ChargeRef) -> Result<Standing, String>;
 
@@ -216,6 +219,8 @@ pub struct ChargeRef {
     pub amount: Money,
     /// The provider's own id of it; `None` when its answer never came.
     pub provider_ref: Option<String>,
+    /// Whether it counts, or may yet: what was given up is not to be confirmed.
+    pub wanted: bool,
 }
 
 /// Of a charge that was authorised.
@@ -229,6 +234,9 @@ pub struct RefundRef {
     /// `rfd_…`
     pub key: String,
     pub amount: Money,
+    /// What the refunds before it were together. Where a charge was made in another currency, a refund is the difference of
+    /// two parts of it: so the refunds of a charge add up to it, whatever each was rounded to.
+    pub before: Money,
     /// UPPER_SNAKE, `CANCELLED`.
     pub reason: String,
 }
@@ -271,11 +279,25 @@ pub enum Standing {
     Declined(Decline),
 }
 
-pub type Verified = Result<Vec<Notice>, Forged>;
+pub type Verified = Result<Vec<Notice>, Unverified>;
 
 /// A webhook that is not the provider's, or too old to be believed, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forged(pub &'static str);
+
+/// Why a webhook is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unverified {
+    Forged(Forged),
+    /// The provider would have to be asked, and has not answered: the message has to come again.
+    Silent(String),
+}
+
+impl From<Forged> for Unverified {
+    fn from(forged: Forged) -> Self {
+        Unverified::Forged(forged)
+    }
+}
 
 /// One thing that a webhook says.
 #[derive(Debug, Clone, PartialEq, Eq)]

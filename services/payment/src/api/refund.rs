@@ -133,6 +133,7 @@ impl Payments {
             tries: 0,
             done_time: 0,
             create_time: now,
+            money_before: payment.refunded - payment.refunded_points,
         };
         store::refund::insert(tx, row.clone()).await?;
         payment.refunded += cut.amount;
@@ -185,8 +186,9 @@ impl Payments {
         let charge = store::charge::live(self.db.primary(), &row.order_id).await?;
         let charge = charge.ok_or_else(|| Error::internal(format!("{} has no charge to refund", row.order_id)))?;
         let provider = self.router.named(&charge.provider)?;
-        let (key, amount, reason) = (row.refund_id.clone(), domain::krw(row.money()), row.reason.clone());
-        let (charge, refund) = (charge.reference(), RefundRef { key, amount, reason });
+        let (amount, before) = (domain::krw(row.money()), domain::krw(row.money_before));
+        let refund = RefundRef { key: row.refund_id.clone(), amount, before, reason: row.reason.clone() };
+        let charge = charge.reference();
         let outcome = self.router.ask(&**provider, "refund", self.limit(cx), provider.refund(&charge, &refund)).await;
         crash_point!("payment.refund.after_provider");
         let write = async |tx: Tx| {

@@ -4,7 +4,7 @@ use super::attempt::advance;
 use crate::{
     Payments,
     domain::Fault,
-    provider::{About, News, Notice, Standing},
+    provider::{About, Forged, News, Notice, Standing, Unverified},
     store, unkeyed,
 };
 use jangteo_core::{Call, Code, Error, Result};
@@ -21,10 +21,16 @@ impl Payments {
     ) -> Result<()> {
         let known = self.router.all().find(|p| p.name() == provider);
         let known = known.ok_or_else(|| Error::not_found("provider", provider))?;
-        let notices = known.verify_webhook(headers, body, cx.now).await.map_err(|forged| {
-            metrics::counter!("payment_webhooks_total", "provider" => provider.to_owned(), "outcome" => "forged")
+        let verified = tokio::time::timeout(self.limit(cx), known.verify_webhook(headers, body, cx.now)).await;
+        let verified = verified.unwrap_or_else(|_| Err(Unverified::Silent("no answer in time".into())));
+        let notices = verified.map_err(|why| {
+            let (outcome, error) = match why {
+                Unverified::Forged(Forged(why)) => ("forged", Fault::WebhookForged { why }.into()),
+                Unverified::Silent(why) => ("unverified", unasked(why)),
+            };
+            metrics::counter!("payment_webhooks_total", "provider" => provider.to_owned(), "outcome" => outcome)
                 .increment(1);
-            Fault::WebhookForged { why: forged.0 }
+            error
         })?;
         let mut news = Vec::new();
         for notice in notices {
@@ -57,14 +63,15 @@ impl Payments {
                 let named = self.router.named(provider)?;
                 let answer =
                     self.router.call(&**named, "look_up", self.limit(cx), named.look_up(&charge.reference())).await;
-                // The provider sends a message again that is not accepted.
-                let failed = |why: String| {
-                    Error::new(Code::Unavailable, "UNAVAILABLE", "the provider can't be asked").with_source(why)
-                };
-                answer.unwrap_or_else(|| Err("no answer in time".into())).map(Some).map_err(failed)
+                answer.unwrap_or_else(|| Err("no answer in time".into())).map(Some).map_err(unasked)
             }
         }
     }
+}
+
+/// The provider sends a message again that is not accepted.
+fn unasked(why: String) -> Error {
+    Error::new(Code::Unavailable, "UNAVAILABLE", "the provider can't be asked").with_source(why)
 }
 
 async fn apply(tx: &Tx, provider: &str, notice: &Notice, seen: Option<&Standing>) -> Result<()> {

@@ -2,7 +2,9 @@
 //! [`Providers::outside`], nothing else.
 
 use super::{
-    Provider, sandbox,
+    Provider,
+    paypal::{self, PayPal},
+    sandbox,
     stripe::{self, Stripe},
     toss::{self, Toss},
 };
@@ -18,6 +20,7 @@ pub struct Providers {
     pub sandbox: Option<sandbox::Config>,
     pub toss: Option<toss::Config>,
     pub stripe: Option<stripe::Config>,
+    pub paypal: Option<paypal::Config>,
 }
 
 impl Providers {
@@ -30,6 +33,9 @@ impl Providers {
         if let Some(cfg) = &self.stripe {
             all.push(Arc::new(Stripe::new(cfg.clone())?));
         }
+        if let Some(cfg) = &self.paypal {
+            all.push(Arc::new(PayPal::new(cfg.clone())?));
+        }
         Ok(all)
     }
 }
@@ -40,11 +46,14 @@ mod tests {
 
     #[test]
     fn those_that_are_named_are_built() {
-        let sections =
-            r#"{"stripe": {"secret_key": "sk_1", "webhook_secret": "whsec_1"}, "toss": {"secret_key": "sk_2"}}"#;
+        let sections = r#"{
+            "paypal": {"client_id": "c_1", "client_secret": "s_1", "webhook_id": "w_1", "rate": 1385.25},
+            "stripe": {"secret_key": "sk_1", "webhook_secret": "whsec_1"},
+            "toss": {"secret_key": "sk_2"}
+        }"#;
         let providers: Providers = serde_json::from_str(sections).unwrap();
         let names: Vec<_> = providers.outside().unwrap().iter().map(|p| p.name().to_owned()).collect();
-        assert_eq!(names, ["toss", "stripe"]);
+        assert_eq!(names, ["toss", "stripe", "paypal"]);
         assert!(Providers::default().outside().unwrap().is_empty());
         let half: Providers = serde_json::from_str(r#"{"stripe": {"secret_key": "sk_1"}}"#).unwrap();
         assert!(half.outside().is_err(), "its webhooks could not be checked");

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 /// No page of a statement is longer.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
+const NO_CONTENT: u16 = 204;
 
 /// A key of ours at a provider. It shows nowhere.
 #[derive(Clone, Deserialize)]
@@ -117,7 +118,7 @@ pub async fn ask(request: RequestBuilder) -> Result<Answer, Silence> {
         }
     }
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    if body.is_null() && (200..300).contains(&status) {
+    if body.is_null() && (200..300).contains(&status) && status != NO_CONTENT {
         return Err(Silence::Unknown(format!("{status} without an answer")));
     }
     Ok(Answer { status, body })

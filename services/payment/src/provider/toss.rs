@@ -24,18 +24,17 @@
 //! [`Config::cards`]. No payouts. Tested against a fake of its API, never against Toss itself.
 
 mod decline;
-mod graves;
 mod statement;
 mod webhook;
 
 use super::{
     Card, Charge, ChargeRef, Cost, Decline, Instrument, Line, Method, Outcome, Provider, RefundRef, Standing, Taken,
     Token, Verified,
+    graves::Graves,
     http::{self, Answer, Secret, Silence},
     sandbox::cards::brand,
 };
 use async_trait::async_trait;
-use graves::Graves;
 use jangteo_core::{Result, Time};
 use reqwest::RequestBuilder;
 use ring::hmac;
@@ -164,7 +163,8 @@ impl Toss {
         let payment = if answer.is_ok() {
             answer.body
         } else if matches!(answer.text("/code"), "ALREADY_PROCESSED_PAYMENT" | "DUPLICATED_ORDER_ID") {
-            let charge = ChargeRef { key: charge.key.clone(), amount: charge.amount, provider_ref: None };
+            let (key, amount) = (charge.key.clone(), charge.amount);
+            let charge = ChargeRef { key, amount, provider_ref: None, wanted: true };
             self.payment(&charge).await?.unwrap_or_default()
         } else {
             return Ok(decline::refused(&answer));
@@ -198,7 +198,7 @@ impl Toss {
 
     /// Takes the money of a payment that its buyer has confirmed.
     async fn confirm(&self, charge: &ChargeRef, payment: &Value) -> Result<Standing, Silence> {
-        if self.graves.holds(&charge.key) {
+        if !charge.wanted || self.graves.holds(&charge.key) {
             return Ok(Standing::Voided);
         }
         let body = json!({

@@ -69,7 +69,8 @@ impl Model {
 
     pub fn reference(&self) -> ChargeRef {
         let provider_ref = (!self.provider_ref.is_empty()).then(|| self.provider_ref.clone());
-        ChargeRef { key: self.key.clone(), amount: krw(self.amount), provider_ref }
+        let wanted = self.state().is_ok_and(State::is_live);
+        ChargeRef { key: self.key.clone(), amount: krw(self.amount), provider_ref, wanted }
     }
 
     /// The providers that may still be asked, each with its instrument.

@@ -29,6 +29,8 @@ pub struct Model {
     pub tries: i64,
     pub done_time: i64,
     pub create_time: i64,
+    /// What the refunds before it gave back as money.
+    pub money_before: i64,
 }
 
 rows!(insert, save);

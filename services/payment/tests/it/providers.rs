@@ -3,6 +3,8 @@
 
 #[path = "providers/fake.rs"]
 mod fake;
+#[path = "providers/paypal.rs"]
+mod paypal;
 #[path = "providers/stripe.rs"]
 mod stripe;
 #[path = "providers/toss.rs"]
@@ -34,6 +36,9 @@ pub struct Rig {
     /// The same where nobody listens.
     pub nowhere: Arc<dyn Provider>,
     pub fake: Arc<Fake>,
+    /// What a buyer does who has to confirm each payment, given the provider's id of it; the instrument that it is paid with.
+    /// `None`: it takes cards.
+    pub confirms: Option<(Instrument, fn(&mut fake::Books, &str))>,
     /// Numbers and how they are declined.
     pub declines: &'static [(&'static str, Decline)],
     /// What the fake's books have of charges that are held or taken: how many, and won that are taken and not given back.
@@ -52,6 +57,10 @@ pub fn won(amount: i64) -> Money {
 
 impl Rig {
     pub async fn card(&self, number: &str) -> Instrument {
+        if let Some((instrument, _)) = &self.confirms {
+            number.clone_into(&mut self.fake.books().payer);
+            return instrument.clone();
+        }
         let card = Card { number: number.to_owned().into(), expiry_month: 12, expiry_year: 2031 };
         match self.provider.tokenise("usr_1", &card).await {
             Outcome::Done(token) => {
@@ -67,11 +76,33 @@ impl Rig {
         charge(self.card(GOOD).await, amount)
     }
 
+    /// Authorises, the buyer confirming where that is asked for.
+    pub async fn authorise(&self, charge: &Charge) -> Outcome<Taken> {
+        let said = self.provider.authorise(charge).await;
+        let (Outcome::ActionRequired { provider_ref, .. }, Some((_, confirm))) = (&said, &self.confirms) else {
+            return said;
+        };
+        confirm(&mut self.fake.books(), provider_ref);
+        match self.provider.look_up(&reference(charge, Some(provider_ref.clone()))).await {
+            Ok(Standing::Authorised { provider_ref } | Standing::Captured { provider_ref }) => {
+                Outcome::Done(Taken { provider_ref })
+            }
+            Ok(Standing::Declined(why)) => Outcome::Declined(why),
+            other => Outcome::Unknown(format!("{other:?}")),
+        }
+    }
+
     pub async fn taken(&self, charge: &Charge) -> ChargeRef {
-        match self.provider.authorise(charge).await {
+        match self.authorise(charge).await {
             Outcome::Done(Taken { provider_ref }) => reference(charge, Some(provider_ref)),
             other => panic!("not taken: {other:?}"),
         }
+    }
+
+    /// Where the provider finds a charge by our key, without its own.
+    pub fn by_key(&self, taken: &ChargeRef) -> ChargeRef {
+        let provider_ref = taken.provider_ref.clone().filter(|_| self.confirms.is_some());
+        ChargeRef { provider_ref, ..taken.clone() }
     }
 
     pub fn books_say(&self, charges: usize, amount: i64) {
@@ -100,30 +131,38 @@ pub fn charge(instrument: Instrument, amount: i64) -> Charge {
 }
 
 pub fn reference(charge: &Charge, provider_ref: Option<String>) -> ChargeRef {
-    ChargeRef { key: charge.key.clone(), amount: charge.amount, provider_ref }
+    ChargeRef { key: charge.key.clone(), amount: charge.amount, provider_ref, wanted: true }
 }
 
-pub fn refund(key: &str, amount: i64) -> RefundRef {
-    RefundRef { key: key.into(), amount: won(amount), reason: "CANCELLED".into() }
+/// After others of `before` won.
+pub fn refund(key: &str, before: i64, amount: i64) -> RefundRef {
+    RefundRef { key: key.into(), amount: won(amount), before: won(before), reason: "CANCELLED".into() }
+}
+
+macro_rules! tests {
+    ($rig:expr, $($test:ident)*) => { $(#[tokio::test] async fn $test() { super::$test($rig.await).await })* };
 }
 
 macro_rules! suite {
-    ($($test:ident),* $(,)?) => {
-        mod of_stripe { $(#[tokio::test] async fn $test() { super::$test(super::stripe::rig().await).await })* }
-        mod of_toss { $(#[tokio::test] async fn $test() { super::$test(super::toss::rig().await).await })* }
+    (of all: $($test:ident),*; of those that charge at once: $($card:ident),*) => {
+        mod of_stripe { tests!(super::stripe::rig(), $($test)* $($card)*); }
+        mod of_toss { tests!(super::toss::rig(), $($test)* $($card)*); }
+        mod of_paypal { tests!(super::paypal::rig(), $($test)*); }
     };
 }
 
 suite! {
-    authorise_capture_partial_refund,
-    authorise_and_void,
-    a_dropped_reply_is_found_again_by_key_and_charged_once,
-    dropped_replies_have_one_effect,
-    declines_are_mapped,
-    what_is_not_sure_is_unknown,
-    webhooks_are_verified,
-    statements_name_our_keys,
-    a_trade_charges_once_though_replies_get_lost,
+    of all:
+        authorise_capture_partial_refund,
+        authorise_and_void,
+        dropped_replies_have_one_effect,
+        declines_are_mapped,
+        what_is_not_sure_is_unknown,
+        webhooks_are_verified,
+        statements_name_our_keys;
+    of those that charge at once:
+        a_dropped_reply_is_found_again_by_key_and_charged_once,
+        a_trade_charges_once_though_replies_get_lost
 }
 
 async fn authorise_capture_partial_refund(rig: Rig) {
@@ -134,12 +173,13 @@ async fn authorise_capture_partial_refund(rig: Rig) {
     assert_eq!(rig.provider.capture(&taken).await, Outcome::Done(()), "again");
     rig.books_say(1, 10_000);
     for _ in 0..2 {
-        assert_eq!(rig.provider.refund(&taken, &refund("rfd_1", 3_000)).await, Outcome::Done(()));
+        assert_eq!(rig.provider.refund(&taken, &refund("rfd_1", 0, 3_000)).await, Outcome::Done(()));
         rig.books_say(1, 7_000);
     }
-    let most = rig.provider.refund(&taken, &refund("rfd_2", 7_001)).await;
+    let most = rig.provider.refund(&taken, &refund("rfd_2", 3_000, 7_001)).await;
     assert!(matches!(most, Outcome::Declined(_)), "{most:?}");
-    assert_eq!(rig.provider.refund(&reference(&charge, None), &refund("rfd_3", 7_000)).await, Outcome::Done(()));
+    let rest = rig.provider.refund(&rig.by_key(&taken), &refund("rfd_3", 3_000, 7_000)).await;
+    assert_eq!(rest, Outcome::Done(()));
     rig.books_say(1, 0);
 }
 
@@ -177,9 +217,9 @@ async fn dropped_replies_have_one_effect(rig: Rig) {
         rig.lose(rig.provider.capture(&taken)).await;
     }
     assert_eq!(rig.provider.capture(&taken).await, Outcome::Done(()));
-    rig.lose(rig.provider.refund(&taken, &refund("rfd_1", 4_000))).await;
+    rig.lose(rig.provider.refund(&taken, &refund("rfd_1", 0, 4_000))).await;
     for _ in 0..2 {
-        assert_eq!(rig.provider.refund(&taken, &refund("rfd_1", 4_000)).await, Outcome::Done(()));
+        assert_eq!(rig.provider.refund(&taken, &refund("rfd_1", 0, 4_000)).await, Outcome::Done(()));
     }
     rig.books_say(1, 6_000);
     let other = Charge { key: KEY.replace(":1", ":2"), ..charge };
@@ -192,8 +232,8 @@ async fn dropped_replies_have_one_effect(rig: Rig) {
 async fn declines_are_mapped(rig: Rig) {
     for (n, (number, why)) in rig.declines.iter().enumerate() {
         let bad = Charge { key: KEY.replace(":1", &format!(":{n}")), ..charge(rig.card(number).await, 10_000) };
-        assert_eq!(rig.provider.authorise(&bad).await, Outcome::Declined(*why), "{number}");
-        assert_eq!(rig.provider.authorise(&bad).await, Outcome::Declined(*why), "{number} again");
+        assert_eq!(rig.authorise(&bad).await, Outcome::Declined(*why), "{number}");
+        assert_eq!(rig.authorise(&bad).await, Outcome::Declined(*why), "{number} again");
     }
     rig.books_say(0, 0);
 }
@@ -211,7 +251,7 @@ async fn what_is_not_sure_is_unknown(rig: Rig) {
     for nobody in [&rig.stranger, &rig.nowhere] {
         let said = nobody.authorise(&charge).await;
         assert!(matches!(said, Outcome::NotTaken(_)), "{said:?}");
-        assert!(nobody.look_up(&reference(&charge, None)).await.is_err());
+        assert!(nobody.look_up(&reference(&charge, Some("ref_1".into()))).await.is_err());
         assert!(nobody.statement(at(NOW - 1), at(NOW + 1)).await.is_err());
     }
     rig.books_say(0, 0);
@@ -224,10 +264,10 @@ async fn what_is_not_sure_is_unknown(rig: Rig) {
     assert_eq!(rig.provider.capture(&taken).await, Outcome::Done(()));
     for status in [500, 429, 409] {
         rig.fake.next(Trouble::Say(status));
-        let said = rig.provider.refund(&taken, &refund("rfd_1", 1)).await;
+        let said = rig.provider.refund(&taken, &refund("rfd_1", 0, 1)).await;
         assert!(matches!(said, Outcome::Unknown(_)), "{status}: {said:?}");
     }
-    assert_eq!(rig.provider.refund(&taken, &refund("rfd_1", 1)).await, Outcome::Done(()));
+    assert_eq!(rig.provider.refund(&taken, &refund("rfd_1", 0, 1)).await, Outcome::Done(()));
     rig.books_say(1, 9_999);
 }
 
@@ -252,8 +292,8 @@ async fn statements_name_our_keys(rig: Rig) {
     let charge = rig.charge(10_000).await;
     let taken = rig.taken(&charge).await;
     rig.provider.capture(&taken).await;
-    rig.provider.refund(&taken, &refund("rfd_1", 3_000)).await;
-    rig.provider.refund(&taken, &refund("rfd_2", 2_000)).await;
+    rig.provider.refund(&taken, &refund("rfd_1", 0, 3_000)).await;
+    rig.provider.refund(&taken, &refund("rfd_2", 3_000, 2_000)).await;
     let other = Charge { key: KEY.replace(":1", ":2"), ..charge };
     let given_up = rig.taken(&other).await;
     assert_eq!(rig.provider.void(&given_up).await, Outcome::Done(()));

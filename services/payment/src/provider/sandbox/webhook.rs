@@ -60,7 +60,7 @@ pub fn verify(key: &hmac::Key, signature: &str, body: &[u8], now: Time) -> Verif
     let time: i64 = part("t").and_then(|t| t.parse().ok()).ok_or(Forged("its signature has no time"))?;
     let tag = part("v1").and_then(unhex).ok_or(Forged("its signature has no tag"))?;
     if (now.timestamp() - time).abs() > TOLERANCE {
-        return Err(Forged("it is too old"));
+        return Err(Forged("it is too old").into());
     }
     hmac::verify(key, &signed(time, body), &tag).map_err(|_| Forged("its signature is wrong"))?;
     let m: Message = serde_json::from_slice(body).map_err(|_| Forged("it can't be read"))?;

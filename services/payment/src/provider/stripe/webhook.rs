@@ -21,7 +21,7 @@ pub(super) fn verify(cfg: &Config, headers: &BTreeMap<String, String>, body: &[u
     let signed = [time.as_bytes(), b".", body].concat();
     let mut tags = parts().filter(|(name, _)| *name == "v1").filter_map(|(_, tag)| unhex(tag));
     if !tags.any(|tag| hmac::verify(&key, &signed, &tag).is_ok()) {
-        return Err(Forged("its signature is wrong"));
+        return Err(Forged("its signature is wrong").into());
     }
     fresh(seconds, now.timestamp(), cfg.webhook_tolerance_secs)?;
     let event: Value = serde_json::from_slice(body).map_err(|_| Forged("it can't be read"))?;

@@ -31,12 +31,17 @@ pub trait Api: Send + Sync + 'static {
     /// What a key is told that stands for another request.
     fn other_request(&self) -> (u16, Value);
     fn answer(&self, books: &mut Books, ask: &Ask) -> (u16, Value);
+    /// Whether trouble leaves a POST alone.
+    fn spares(&self, _ask: &Ask) -> bool {
+        false
+    }
 }
 
 pub struct Ask {
     pub method: String,
     /// Without `/v1/`.
     pub path: String,
+    pub raw: String,
     pub query: BTreeMap<String, String>,
     pub form: BTreeMap<String, String>,
     pub json: Value,
@@ -64,6 +69,8 @@ pub struct Books {
     pub asked: Vec<String>,
     /// Whether what was made can't be searched for yet.
     pub lags: bool,
+    /// Who confirms next.
+    pub payer: String,
     replies: BTreeMap<String, (String, u16, Value)>,
     trouble: VecDeque<Trouble>,
 }
@@ -86,14 +93,16 @@ pub struct Fake {
     api: Box<dyn Api>,
     books: Mutex<Books>,
     pub dropped: Notify,
+    pub url: String,
 }
 
 impl Fake {
     pub async fn start(api: impl Api) -> (Arc<Fake>, String) {
-        let fake = Arc::new(Fake { api: Box::new(api), books: Mutex::default(), dropped: Notify::new() });
-        let app = Router::new().fallback(answer).with_state(fake.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (api, books, dropped) = (Box::new(api), Mutex::default(), Notify::new());
+        let fake = Arc::new(Fake { api, books, dropped, url: url.clone() });
+        let app = Router::new().fallback(answer).with_state(fake.clone());
         #[expect(clippy::disallowed_methods, reason = "a test's own server, gone with its runtime")]
         tokio::spawn(async move { axum::serve(listener, app).await });
         (fake, url)
@@ -126,13 +135,15 @@ async fn answer(State(fake): State<Arc<Fake>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
     let kind = head.headers.get("content-type").map_or("", |v| v.to_str().unwrap());
+    let key = ["idempotency-key", "paypal-request-id"].iter().find_map(|name| head.headers.get(*name));
     let ask = Ask {
         method: head.method.to_string(),
         path: head.uri.path().trim_start_matches("/v1/").to_owned(),
         query: pairs(head.uri.query().unwrap_or_default()),
         form: if kind.contains("form") { pairs(&body) } else { BTreeMap::new() },
         json: serde_json::from_str(&body).unwrap_or_default(),
-        key: head.headers.get("idempotency-key").map(|v| v.to_str().unwrap().to_owned()),
+        key: key.map(|v| v.to_str().unwrap().to_owned()),
+        raw: body,
     };
     let (status, value, drop) = {
         let mut books = fake.books();
@@ -140,11 +151,12 @@ async fn answer(State(fake): State<Arc<Fake>>, request: Request) -> Response {
         if !fake.api.admits(&head.headers) {
             return say(401, fake.api.error("UNAUTHORIZED_KEY"));
         }
-        let trouble = if ask.method == "POST" { books.trouble.pop_front() } else { None };
+        let troubled = ask.method == "POST" && !fake.api.spares(&ask);
+        let trouble = if troubled { books.trouble.pop_front() } else { None };
         if let Some(Trouble::Say(status)) = trouble {
             return say(status, fake.api.error("IN_TROUBLE"));
         }
-        let (status, value) = once(&fake, &mut books, &ask, &body);
+        let (status, value) = once(&fake, &mut books, &ask);
         (status, value, trouble.is_some())
     };
     if drop {
@@ -155,9 +167,9 @@ async fn answer(State(fake): State<Arc<Fake>>, request: Request) -> Response {
 }
 
 /// The same key again gets the same reply, and has no second effect.
-fn once(fake: &Fake, books: &mut Books, ask: &Ask, body: &str) -> (u16, Value) {
+fn once(fake: &Fake, books: &mut Books, ask: &Ask) -> (u16, Value) {
     let Some(key) = &ask.key else { return fake.api.answer(books, ask) };
-    let asked = format!("{} {body}", ask.path);
+    let asked = format!("{} {}", ask.path, ask.raw);
     match books.replies.get(key) {
         Some((first, status, reply)) if *first == asked => (*status, reply.clone()),
         Some(_) => fake.api.other_request(),

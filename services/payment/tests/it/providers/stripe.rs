@@ -184,6 +184,7 @@ pub async fn rig() -> Rig {
         stranger: stripe(&url, "sk_test_2"),
         nowhere: stripe("http://127.0.0.1:1", "sk_test_1"),
         fake,
+        confirms: None,
         declines: &[
             (CARDS[0].0, Decline::InsufficientFunds),
             (CARDS[1].0, Decline::CardDeclined),

@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, FixedOffset};
 use jangteo_core::Time;
 use payment::provider::{
-    About, Charge, Decline, Instrument, Line, LineKind, Method, News, Outcome, Provider, Standing,
+    About, Charge, ChargeRef, Decline, Instrument, Line, LineKind, Method, News, Outcome, Provider, Standing,
     toss::{Config, Toss},
 };
 use ring::hmac;
@@ -174,6 +174,7 @@ async fn rig_with(change: impl Fn(Config) -> Config) -> Rig {
         stranger: toss(&url, "test_sk_2"),
         nowhere: toss("http://127.0.0.1:1", "test_sk_1"),
         fake,
+        confirms: None,
         declines: &[
             (CARDS[0].0, Decline::InsufficientFunds),
             (CARDS[1].0, Decline::CardDeclined),
@@ -240,8 +241,11 @@ async fn what_was_given_up_is_not_confirmed() {
     let charge = charge(Instrument::EasyPay("toss".into()), 500);
     rig.provider.authorise(&charge).await;
     let asked = reference(&charge, Some("pay_1".into()));
-    assert_eq!(rig.provider.void(&asked).await, Outcome::Done(()));
     set(&rig, "pay_1", "IN_PROGRESS");
+    // As another process sees it, which did not give it up itself.
+    let unwanted = ChargeRef { wanted: false, ..asked.clone() };
+    assert_eq!(rig.provider.look_up(&unwanted).await, Ok(Standing::Voided));
+    assert_eq!(rig.provider.void(&asked).await, Outcome::Done(()));
     assert_eq!(rig.provider.look_up(&asked).await, Ok(Standing::Voided));
     assert_eq!(rig.fake.posts("/confirm"), 0);
     set(&rig, "pay_1", "EXPIRED");
@@ -272,9 +276,9 @@ async fn a_payment_that_is_there_under_another_key_is_found() {
     // After 15 days Toss forgets the key, and still knows the order.
     rig.fake.books().forget_keys();
     assert_eq!(rig.taken(&charge).await, first);
-    rig.provider.refund(&first, &refund("rfd_1", 400)).await;
+    rig.provider.refund(&first, &refund("rfd_1", 0, 400)).await;
     rig.fake.books().forget_keys();
-    assert_eq!(rig.provider.refund(&first, &refund("rfd_1", 400)).await, Outcome::Done(()));
+    assert_eq!(rig.provider.refund(&first, &refund("rfd_1", 0, 400)).await, Outcome::Done(()));
     rig.books_say(1, 9_600);
 }
 
@@ -282,7 +286,7 @@ async fn a_payment_that_is_there_under_another_key_is_found() {
 async fn a_refund_of_everything_is_a_line_too() {
     let rig = rig().await;
     let taken = rig.taken(&rig.charge(10_000).await).await;
-    assert_eq!(rig.provider.refund(&taken, &refund("rfd_1", 10_000)).await, Outcome::Done(()));
+    assert_eq!(rig.provider.refund(&taken, &refund("rfd_1", 0, 10_000)).await, Outcome::Done(()));
     let lines = rig.provider.statement(at(NOW - 86_400), at(NOW + 1)).await.unwrap();
     let line = |kind, key: &str| Line { kind, key: key.into(), amount: won(10_000) };
     assert_eq!(lines, [line(LineKind::Charge, KEY), line(LineKind::Refund, "rfd_1")]);

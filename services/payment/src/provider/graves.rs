@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Nothing is confirmed after so long: Toss lets a payment expire within half an hour.
+/// Nothing is confirmed after so long: Toss lets a payment expire within half an hour, PayPal an order within some hours.
 const KEPT: Duration = Duration::from_secs(86_400);
 
 pub(super) struct Graves {
