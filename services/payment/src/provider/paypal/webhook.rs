@@ -66,5 +66,5 @@ fn notice(event: &Value) -> Option<Notice> {
     let key = label.into_iter().find_map(Label::read)?.key;
     let event_id = text(event, "/id").to_owned();
     // Refunds have labels too, and are ours alone to make.
-    key.starts_with("ord_").then(|| Notice { event_id, about: About::Key(key), news: News::Changed })
+    key.starts_with("ord_").then_some(Notice { event_id, about: About::Key(key), news: News::Changed })
 }

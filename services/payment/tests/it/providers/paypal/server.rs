@@ -132,6 +132,9 @@ impl Api for Server {
     }
 
     fn answer(&self, books: &mut Books, ask: &Ask) -> (u16, Value) {
+        // A void is repeatable by what it is about, the rest by its key alone.
+        let keyed = ask.method == "POST" && ask.path.starts_with("/v2/") && !ask.path.ends_with("/void");
+        assert_eq!(ask.key.is_some(), keyed, "{}", ask.path);
         match (ask.method.as_str(), ask.pieces().as_slice()) {
             ("POST", ["oauth2", "token"]) => {
                 assert_eq!(ask.field("grant_type"), "client_credentials");
