@@ -25,6 +25,9 @@ pub const NOW: i64 = 1_800_000_000;
 pub const GOOD: &str = "4242424242424242";
 pub const KEY: &str = "ord_0123456789abcdef0123456789abcdef:1";
 
+/// What the buyer does with the payment that the provider knows by an id.
+pub type Confirm = fn(&mut fake::Books, &str);
+
 /// Headers and body.
 pub type Message = (BTreeMap<String, String>, Vec<u8>);
 
@@ -36,9 +39,8 @@ pub struct Rig {
     /// The same where nobody listens.
     pub nowhere: Arc<dyn Provider>,
     pub fake: Arc<Fake>,
-    /// What a buyer does who has to confirm each payment, given the provider's id of it; the instrument that it is paid with.
-    /// `None`: it takes cards.
-    pub confirms: Option<(Instrument, fn(&mut fake::Books, &str))>,
+    /// The instrument where each payment is confirmed by its buyer. `None`: it takes cards.
+    pub confirms: Option<(Instrument, Confirm)>,
     /// Numbers and how they are declined.
     pub declines: &'static [(&'static str, Decline)],
     /// What the fake's books have of charges that are held or taken: how many, and won that are taken and not given back.
