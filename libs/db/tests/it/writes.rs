@@ -247,6 +247,52 @@ pub async fn waiting_writes_share_a_commit(store: Store) {
     assert_eq!(log[10..], ["committed"; 9]);
 }
 
+/// The one before leaves the commit to somebody who then goes away in the middle.
+pub async fn who_leaves_takes_nobody_along(store: Store) {
+    if store.is_postgres() {
+        return;
+    }
+    let db = store.open().await;
+    let (gate, begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let first = tokio::spawn({
+        let (db, gate, begun) = (db.clone(), gate.clone(), begun.clone());
+        async move {
+            let runs = AtomicU32::new(0);
+            let written = db
+                .write(&cx(), async |tx| {
+                    if runs.fetch_add(1, Relaxed) == 0 {
+                        begun.notify_one();
+                        gate.notified().await;
+                    }
+                    put_cup(&tx, "first", "top", 1).await
+                })
+                .await;
+            (written, runs.load(Relaxed))
+        }
+    });
+    begun.notified().await;
+    let leaver = tokio::spawn({
+        let (db, begun) = (db.clone(), begun.clone());
+        async move {
+            let cx = cx();
+            let write = db.write(&cx, async |tx| {
+                put_cup(&tx, "leaver", "top", 2).await?;
+                begun.notify_one();
+                std::future::pending::<Result<()>>().await
+            });
+            write.await
+        }
+    });
+    testkit::eventually(Duration::from_secs(5), async || db.writers_waiting() == 1).await;
+    gate.notify_one();
+    begun.notified().await;
+    leaver.abort();
+    let (written, runs) =
+        tokio::time::timeout(Duration::from_secs(10), first).await.expect("it waits forever").unwrap();
+    written.unwrap();
+    assert_eq!((runs, count(db.primary(), "cup").await), (2, 1));
+}
+
 /// Callers that are refused, fail or leave in the middle: what was answered with success is there, and nothing else.
 pub async fn crowded_writes_keep_what_they_promised(store: Store) {
     let db = store.open().await;
