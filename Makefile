@@ -8,7 +8,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast $${CI:+--profile ci}; else echo test --no-fail-fast; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench bench-edge bench-peers race chaos proto breaking new prove image abuse fuzz fuzz-api api-client manifests manifests-check manifests-self-test monitoring mesh mesh-check mesh-test canary promote rollback capacity
+.PHONY: help run test check lint bench bench-edge bench-peers race chaos proto breaking new prove image abuse conformance fuzz fuzz-api api-client manifests manifests-check manifests-self-test monitoring mesh mesh-check mesh-test canary promote rollback capacity
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,8 @@ test: ## every test, on embedded stores and on PostgreSQL, Redis and NATS that i
 	scripts/with-servers cargo $(TESTS) --locked $(if $(ARGS),$(ARGS),--workspace)
 
 check: export CARGO_INCREMENTAL := 0 # a build from nothing gains only gigabytes by it
-check: lint prove test ## what CI runs: format, clippy, buf, a new service from scratch, tests, manifests, alerts, the mesh
+check: lint prove test ## what CI runs: format, clippy, buf, a new service from scratch, tests, conformance, manifests, alerts, the mesh
+	@$(MAKE) --no-print-directory conformance
 	target/debug/jangteo manifests --check
 	scripts/manifests/check
 	scripts/monitoring/check rules
@@ -94,6 +95,10 @@ rollback: ## all calls back to the stable version (SERVICE=order)
 
 capacity: ## cores for 10,000 and 1,000,000 requests/s (ARGS=--write, ARGS=--check)
 	scripts/mesh/capacity $(ARGS)
+
+conformance: ## protobuf's own conformance suite on what the edge transcodes with
+	cargo build --locked --workspace --example conformance
+	scripts/conformance target/debug/examples/conformance $(ARGS)
 
 abuse: ## what no honest client sends, the long form: 10,000 slow clients, floods, bombs
 	ulimit -n 20000 2>/dev/null; cargo test --locked --package gateway --test it abuse -- --include-ignored --skip process --nocapture --test-threads 1
