@@ -38,8 +38,11 @@ impl<'a> MakeWriter<'a> for Lines {
 async fn one_line_and_one_count_a_request() {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
-    let metrics = PrometheusBuilder::new().install_recorder().unwrap();
+    // Of this thread, which the whole runtime is: what other tests of the process ask is not told here.
+    let _log = tracing::subscriber::set_default(subscriber);
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counts = metrics::set_default_local_recorder(&recorder);
+    let metrics = recorder.handle();
     let w = World::new().await;
     let token = w.token("usr_7", &["user"]);
     let request = w.get("/v1/books/canary-in-path?shelf=canary-in-query").bearer_auth(&token);
