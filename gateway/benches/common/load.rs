@@ -64,11 +64,16 @@ pub fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
 
 /// The body of the answer to one request, which must succeed.
 pub async fn answer(port: u16, request: &[u8]) -> Vec<u8> {
-    let mut connection = Connection::open(port).await;
-    let status = connection.call(request).await;
-    let body = connection.body();
+    let (status, body) = reply(port, request).await;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     body
+}
+
+/// Status and body of the answer to one request.
+pub async fn reply(port: u16, request: &[u8]) -> (u16, Vec<u8>) {
+    let mut connection = Connection::open(port).await;
+    let status = connection.call(request).await;
+    (status, connection.body())
 }
 
 /// One keep-alive connection.

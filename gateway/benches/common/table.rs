@@ -29,7 +29,7 @@ impl Row {
 pub fn head(title: &str) {
     println!("\n{title}");
     println!(
-        "{:<22} {:<15} {:>8} {:>8} {:>8} {:>8} {:>6} {:>10} {:>9} {:>7} {:>7}",
+        "{:<22} {:<16} {:>8} {:>8} {:>8} {:>8} {:>6} {:>10} {:>9} {:>7} {:>7}",
         "work",
         "target",
         "bytes",
@@ -52,7 +52,7 @@ pub fn print(work: &str, bytes: usize, rows: Vec<Row>) {
         row.all.latencies.sort_unstable();
         let (cpu, all) = (row.cpu_micros(), &row.all);
         println!(
-            "{work:<22} {:<15} {bytes:>8} {:>8.0} {:>8.2} {:>8.2} {:>6} {cpu:>10.1} {:>9.0} {:>7.2} {:>7.2}",
+            "{work:<22} {:<16} {bytes:>8} {:>8.0} {:>8.2} {:>8.2} {:>6} {cpu:>10.1} {:>9.0} {:>7.2} {:>7.2}",
             row.target,
             all.latencies.len() as f64 / all.elapsed.as_secs_f64(),
             millis(&all.latencies, 50),

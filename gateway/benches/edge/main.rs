@@ -1,5 +1,6 @@
-//! `make bench-edge`: JSON to gRPC by this edge alone, by Envoy's grpc_json_transcoder, by a small
-//! proxy over prost-reflect, and the same bytes from bare hyper, all before one tonic server.
+//! `make bench-edge`: JSON to gRPC by this edge alone, by Envoy's grpc_json_transcoder, by
+//! structured-proxy, by a small proxy over prost-reflect, and the same bytes from bare hyper, all
+//! before one tonic server.
 //!
 //! The proxies and the server share one core and the load has another; targets take turns in several
 //! rounds, so that a noisy machine disturbs all alike. CPU time is that of the proxy alone. Absolute
@@ -10,6 +11,7 @@ mod baseline;
 mod common;
 mod edge;
 mod envoy;
+mod structured;
 mod upstream;
 mod work;
 
@@ -18,6 +20,7 @@ use common::{
     process::{self, Server},
     table::{self, Row},
 };
+use serde_json::Value;
 use std::{path::Path, time::Duration};
 use work::Work;
 
@@ -42,14 +45,15 @@ fn main() {
             let after = |name| args.iter().skip_while(|a| **a != name).nth(1).copied();
             process::pin_load();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(measure(after("--envoy").map(Path::new), after("--only")));
+            let path = |name| after(name).map(Path::new);
+            runtime.block_on(measure(path("--envoy"), path("--structured"), after("--only")));
         }
         _ => {}
     }
 }
 
 /// `only`: work whose name contains it.
-async fn measure(envoy: Option<&Path>, only: Option<&str>) {
+async fn measure(envoy: Option<&Path>, structured: Option<&Path>, only: Option<&str>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let descriptors = folder.path().join("descriptors.binpb");
     std::fs::write(&descriptors, work::descriptors()).expect("write the descriptors");
@@ -62,15 +66,22 @@ async fn measure(envoy: Option<&Path>, only: Option<&str>) {
         Some(venv) => targets.push(("Envoy", envoy::start(venv, folder.path(), &descriptors, upstream.http).await)),
         None => println!("Envoy is left out: `make bench-edge` fetches it"),
     }
+    match structured {
+        Some(program) => {
+            let server = structured::start(program, folder.path(), &descriptors, upstream.http).await;
+            targets.push(("structured-proxy", server));
+        }
+        None => println!("structured-proxy is left out: `make bench-edge` builds it"),
+    }
     targets.push(("prost-reflect", Server::role("--baseline", &[&port]).await));
 
     table::head("JSON to gRPC, proxies and their upstream on one core");
     for work in work::all().into_iter().filter(|w| only.is_none_or(|o| w.name.contains(o))) {
-        let body = agreed(&targets, &work).await;
+        let (body, agreed) = agreed(&targets, &work).await;
         let answer = folder.path().join("floor");
         std::fs::write(&answer, &body).expect("write the floor's answer");
         let floor = Server::floor(&answer).await;
-        let all: Vec<_> = targets.iter().map(|(name, s)| (*name, s)).chain([("floor: hyper", &floor)]).collect();
+        let all: Vec<_> = agreed.into_iter().chain([("floor: hyper", &floor)]).collect();
         let mut rows: Vec<Row> = all.iter().map(|(name, _)| Row::new(name)).collect();
         for _ in 0..ROUNDS {
             for (row, (_, server)) in rows.iter_mut().zip(&all) {
@@ -84,13 +95,28 @@ async fn measure(envoy: Option<&Path>, only: Option<&str>) {
     }
 }
 
-/// The answer to some work, on which all must agree.
-async fn agreed(targets: &[(&str, Server)], work: &Work) -> Vec<u8> {
-    let parse = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).expect("JSON");
-    let first = load::answer(targets[0].1.http, &work.request).await;
-    for (name, server) in &targets[1..] {
-        let other = load::answer(server.http, &work.request).await;
-        assert!(parse(&first) == parse(&other), "{name} answers otherwise to {}", work.name);
+/// This edge's answer to some work, and who gives the same; of the others it is said.
+async fn agreed<'t>(targets: &'t [(&'static str, Server)], work: &Work) -> (Vec<u8>, Vec<(&'static str, &'t Server)>) {
+    let ours = load::answer(targets[0].1.http, &work.request).await;
+    let wanted = messages(&ours).expect("JSON");
+    let mut same = Vec::new();
+    for (name, server) in targets {
+        let (status, body) = load::reply(server.http, &work.request).await;
+        if status == 200 && messages(&body).as_ref() == Some(&wanted) {
+            same.push((*name, server));
+        } else {
+            let begin = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+            println!("{:<22} {name} answers otherwise and is left out: {status} {begin}", work.name);
+        }
     }
-    first
+    assert!(same.len() > 1, "nobody answers {} as this edge does", work.name);
+    (ours, same)
+}
+
+/// What was answered: a JSON value, or one a line, which is how structured-proxy sends streams.
+fn messages(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body).ok().or_else(|| {
+        let lines = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
+        lines.collect::<Result<Vec<_>, _>>().ok().map(Value::Array)
+    })
 }

@@ -32,17 +32,20 @@ pub fn answers(method: &str) -> Vec<Value> {
     match method {
         "ListItems" => vec![json!({"items": (0..100).map(item).collect::<Vec<_>>(), "nextPageToken": "cGFnZS0y"})],
         "ImportItems" => vec![json!({"count": 1000})],
-        "WatchItems" => (0..CHANGES).map(|n| json!({"number": n.to_string(), "itemId": format!("item-{n}")})).collect(),
+        "WatchItems" => {
+            (1..=CHANGES).map(|n| json!({"number": n.to_string(), "itemId": format!("item-{n}")})).collect()
+        }
         _ => vec![item(1)],
     }
 }
 
+/// No field is left at its default, which some would print and others not.
 fn item(n: usize) -> Value {
     json!({
         "itemId": format!("item-{n}"),
         "title": "Rangefinder camera, 1962",
         "description": "Works well; the light meter reads one stop low. 한국어 설명도 있습니다.",
-        "price": {"currencyCode": "KRW", "units": (100_000 + n).to_string()},
+        "price": {"currencyCode": "KRW", "units": (100_000 + n).to_string(), "nanos": 500_000_000},
         "condition": "CONDITION_GOOD",
         "stock": 1,
         "createTime": "2026-01-02T03:04:05.678Z",
@@ -51,13 +54,17 @@ fn item(n: usize) -> Value {
         "sellerId": "user-42",
         "rating": 4.5,
         "ships": true,
+        "attributes": [attribute(1)],
     })
 }
 
+fn attribute(n: usize) -> Value {
+    json!({"name": format!("attribute-{n}"), "value": "A value of a usual length.", "weight": n})
+}
+
 fn large_item() -> Value {
-    let attribute = |n| json!({"name": format!("attribute-{n}"), "value": "A value of a usual length.", "weight": n});
     let mut item = item(1);
-    item["attributes"] = (0..48).map(attribute).collect();
+    item["attributes"] = (1..=48).map(attribute).collect();
     item
 }
 
