@@ -334,7 +334,11 @@ impl<'t, 'j> Writer<'t, 'j> {
                 self.out.extend_from_slice(&v.to_le_bytes());
             }
             Type::Double => {
-                let v = self.float(text::parse_f64, |v| v)?;
+                self.scan.peek();
+                let v = match self.scan.plain_f64() {
+                    Some(v) => v,
+                    None => self.float(text::parse_f64, |v| v)?,
+                };
                 self.out.extend_from_slice(&v.to_le_bytes());
             }
             Type::Float => {
@@ -395,7 +399,11 @@ impl<'t, 'j> Writer<'t, 'j> {
 
     #[inline]
     fn int(&mut self) -> Result<Int> {
-        match self.scan.peek() {
+        let first = self.scan.peek();
+        if let Some(int) = self.scan.plain_int() {
+            return Ok(int);
+        }
+        match first {
             b'-' | b'0'..=b'9' => text::parse_int(self.scan.number()?),
             b'"' => text::parse_int(&self.scan.string()?),
             _ => Err(self.scan.wrong("a number")),

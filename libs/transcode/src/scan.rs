@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Kind, Result};
-use crate::text;
+use crate::text::{self, Int};
 
 /// Scans a document that is known to be UTF-8.
 pub(crate) struct Scan<'j> {
@@ -56,7 +56,9 @@ impl<'j> Scan<'j> {
     /// Passes over `prefix` if the text goes on with it.
     #[inline]
     pub(crate) fn take(&mut self, prefix: &[u8]) -> bool {
-        let found = self.bytes()[self.pos..].starts_with(prefix);
+        let rest = &self.bytes()[self.pos..];
+        // Names of fields begin with a quote and differ in the next byte, mostly.
+        let found = prefix.get(1).is_none_or(|b| rest.get(1) == Some(b)) && rest.starts_with(prefix);
         self.pos += if found { prefix.len() } else { 0 };
         found
     }
@@ -151,6 +153,28 @@ impl<'j> Scan<'j> {
         Ok(number)
     }
 
+    /// The whole number that starts here, bare or in quotes, if it is written in few plain digits; else the scan stays.
+    #[inline]
+    pub(crate) fn plain_int(&mut self) -> Option<Int> {
+        let rest = &self.bytes()[self.pos..];
+        let quote = usize::from(rest.first() == Some(&b'"'));
+        let (int, len) = text::leading_int(&rest[quote..])?;
+        let len = quote + len;
+        let ends = if quote == 1 { rest.get(len) == Some(&b'"') } else { ends_number(rest.get(len)) };
+        self.pos += if ends { len + quote } else { 0 };
+        ends.then_some(int)
+    }
+
+    /// The number that starts here, if it is written in few digits; else the scan stays.
+    #[inline]
+    pub(crate) fn plain_f64(&mut self) -> Option<f64> {
+        let rest = &self.bytes()[self.pos..];
+        let (v, len) = text::leading_f64(rest)?;
+        let ends = ends_number(rest.get(len));
+        self.pos += if ends { len } else { 0 };
+        ends.then_some(v)
+    }
+
     /// The string that starts at this quote: borrowed unless it has escapes.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<Cow<'j, str>> {
@@ -199,16 +223,18 @@ impl<'j> Scan<'j> {
     #[inline]
     fn run(&mut self) -> Result<u8> {
         let rest = &self.bytes()[self.pos..];
-        let Some(len) = memchr::memchr2(b'"', b'\\', rest) else {
-            self.pos = self.src.len();
-            return Err(self.error(Kind::Syntax, "string without an end"));
-        };
-        if rest[..len].iter().fold(false, |bad, b| bad | (*b < 0x20)) {
-            let at = rest[..len].iter().position(|b| *b < 0x20).unwrap_or(0);
-            return Err(Error::new(Kind::Syntax, "control character in a string").at(self.pos + at));
+        let len = text::clean_prefix(rest);
+        match rest.get(len) {
+            Some(&stop @ (b'"' | b'\\')) => {
+                self.pos += len + 1;
+                Ok(stop)
+            }
+            Some(_) => Err(Error::new(Kind::Syntax, "control character in a string").at(self.pos + len)),
+            None => {
+                self.pos = self.src.len();
+                Err(self.error(Kind::Syntax, "string without an end"))
+            }
         }
-        self.pos += len + 1;
-        Ok(rest[len])
     }
 
     /// What follows a backslash.
@@ -307,4 +333,10 @@ impl<'j> Scan<'j> {
     fn skip_string(&mut self) -> Result<()> {
         self.string().map(drop)
     }
+}
+
+/// Whether a number that is followed by this, within a list or an object, is over.
+#[inline]
+fn ends_number(next: Option<&u8>) -> bool {
+    matches!(next, Some(b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
 }

@@ -8,6 +8,7 @@
 //! Beyond the grammar `**` may be followed by further segments, as Envoy and grpc-gateway allow; it may come once.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// One segment of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct Capture {
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    text: String,
+    text: Arc<str>,
     segments: Vec<Segment>,
     captures: Vec<Capture>,
     verb: Option<String>,
@@ -73,7 +74,7 @@ impl Template {
             }
             _ => (body, None),
         };
-        let mut template = Self { text: text.to_owned(), segments: Vec::new(), captures: Vec::new(), verb };
+        let mut template = Self { text: text.into(), segments: Vec::new(), captures: Vec::new(), verb };
         let mut rest = body;
         while !rest.is_empty() {
             let result = if let Some(inside) = rest.strip_prefix('{') {
@@ -129,6 +130,11 @@ impl Template {
         }
         self.captures.push(Capture { path: path.to_owned(), start, end: self.segments.len() });
         Ok(())
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
     }
 
     /// All segments, those of variables included.

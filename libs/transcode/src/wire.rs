@@ -13,7 +13,24 @@ pub(crate) const FIXED32: u8 = 5;
 const GROUP_DEPTH: u32 = 100;
 
 #[inline]
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut v: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, v: u64) {
+    if v < 0x80 { out.push(v as u8) } else { put_long_varint(out, v) }
+}
+
+fn put_long_varint(out: &mut Vec<u8>, mut v: u64) {
+    if v < 1 << 56 {
+        let len = varint_len(v);
+        // Two groups of 28 bits, four of 14, eight of seven, each group in a byte of its own.
+        let w = (v & 0x00ff_ffff_f000_0000) << 4 | v & 0x0fff_ffff;
+        let w = (w & 0x0fff_c000_0fff_c000) << 2 | w & 0x0000_3fff_0000_3fff;
+        let w = (w & 0x3f80_3f80_3f80_3f80) << 1 | w & 0x007f_007f_007f_007f;
+        // The top bit says that more follows.
+        let more = 0x8080_8080_8080_8080 & ((1 << (8 * (len - 1))) - 1);
+        let start = out.len();
+        out.extend_from_slice(&(w | more).to_le_bytes());
+        out.truncate(start + len);
+        return;
+    }
     while v >= 0x80 {
         out.push(v as u8 | 0x80);
         v >>= 7;
@@ -122,6 +139,19 @@ impl<'w> Cursor<'w> {
     }
 
     fn varint_long(&mut self) -> Result<u64> {
+        if let Some(word) = self.rest.first_chunk() {
+            let word = u64::from_le_bytes(*word);
+            // The top bit is clear in the last byte of a varint.
+            let last = !word & 0x8080_8080_8080_8080;
+            if last != 0 {
+                self.rest = &self.rest[last.trailing_zeros() as usize / 8 + 1..];
+                // Without what follows: eight groups of seven bits, four of 14, two of 28, one.
+                let v = word & (last ^ (last - 1)) & 0x7f7f_7f7f_7f7f_7f7f;
+                let v = (v & 0x7f00_7f00_7f00_7f00) >> 1 | v & 0x007f_007f_007f_007f;
+                let v = (v & 0x3fff_0000_3fff_0000) >> 2 | v & 0x0000_3fff_0000_3fff;
+                return Ok((v & 0x0fff_ffff_0000_0000) >> 4 | v & 0x0fff_ffff);
+            }
+        }
         let mut v = 0;
         for (i, &byte) in self.rest.iter().take(10).enumerate() {
             v |= u64::from(byte & 0x7f) << (7 * i);
@@ -231,11 +261,16 @@ mod tests {
 
     #[test]
     fn varints_go_there_and_back() {
-        for v in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+        let edges = (0..64).flat_map(|bit| [(1 << bit) - 1, 1 << bit, 0x9e37_79b9_7f4a_7c15 >> bit]);
+        for v in edges.chain([300, u64::MAX]) {
             let mut out = Vec::new();
             put_varint(&mut out, v);
             assert_eq!(out.len(), varint_len(v));
             assert_eq!(Cursor::new(&out).varint().unwrap(), v);
+            // With something behind it.
+            out.extend_from_slice(&[0xff; 8]);
+            let mut cursor = Cursor::new(&out);
+            assert_eq!((cursor.varint().unwrap(), cursor.rest().len()), (v, 8));
         }
         for v in [0, -1, 1, i64::MIN, i64::MAX] {
             assert_eq!(unzigzag(zigzag(v)), v);
