@@ -11,7 +11,16 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// A new trace, for a call that came without one.
 pub fn start() -> Trace {
-    Trace { traceparent: Some(format!("00-{}-{}-01", hex::<16>(), hex::<8>())), tracestate: None }
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let ids: [u8; 24] = rand::random();
+    let mut digits = ids.into_iter().flat_map(|b| [b >> 4, b & 15]).map(|n| char::from(DIGITS[usize::from(n)]));
+    let mut text = String::with_capacity(55);
+    text.push_str("00-");
+    text.extend(digits.by_ref().take(32));
+    text.push('-');
+    text.extend(digits);
+    text.push_str("-01");
+    Trace { traceparent: Some(text), tracestate: None }
 }
 
 /// The id of the trace, 32 hexadecimal digits; empty when there is none.
@@ -70,14 +79,6 @@ fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
         tracestate.and_then(|s| TraceState::from_str(s).ok()).unwrap_or_default(),
     );
     sc.is_valid().then_some(sc)
-}
-
-fn hex<const N: usize>() -> String {
-    use ring::rand::SecureRandom;
-    let mut bytes = [0u8; N];
-    ring::rand::SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
-    let digit = |n: u8| char::from_digit(n.into(), 16).expect("below sixteen");
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
 #[cfg(test)]
