@@ -1,12 +1,12 @@
 //! Active health checks of the addresses of a remote service: grpc.health.v1, thresholds both ways.
 //! <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>
 
+use proto::Channel;
 use serde::{Deserialize, Serialize};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -10,8 +10,10 @@
 
 mod breaker;
 mod caller;
+mod gather;
 mod guard;
 mod health;
+mod link;
 mod peer;
 mod remote;
 mod serve;

@@ -4,11 +4,17 @@
 use crate::{
     BreakerConfig, Caller, Guarded, HealthConfig, TlsFiles, UpstreamTls,
     guard::late,
+    link::Address,
     remote::{Remote, Sent},
+    tls::ClientTls,
     watch::{WatchedBody, code_of},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{
+    HeaderValue, Request, Response, Uri,
+    request::Parts,
+    uri::{InvalidUri, Scheme},
+};
 use http_body_util::{BodyExt, Full};
 use jangteo_core::{Error, Result};
 use proto::{
@@ -25,10 +31,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tonic::{
-    body::Body,
-    transport::{ClientTlsConfig, Endpoint},
-};
+use tonic::body::Body;
 
 /// A service of this process; empty until it is built, since services may call each other.
 pub type LocalService = Arc<OnceLock<Guarded>>;
@@ -87,20 +90,21 @@ impl Peer {
     /// `urls`: `http://host:port`, or `https://` with `tls`; of several addresses each separated by a comma. Connects when
     /// first called.
     pub fn remote(&self, service: &str, urls: &str, tls: Option<&TlsFiles>) -> Result<Channel> {
-        self.reach(service, urls, |endpoint| {
+        let client = tls.map(|tls| tls.client(service)).transpose()?;
+        self.reach(service, urls, |uri| {
             // Certificates and a plain address would go together without a word, and nothing be encrypted.
-            let scheme = if tls.is_some() { "https" } else { "http" };
-            if endpoint.uri().scheme_str() != Some(scheme) {
+            let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+            if uri.scheme() != Some(&scheme) {
                 return Err(format!("must begin with {scheme}://, which is what the certificates say"));
             }
-            Ok(tls.map(|tls| tls.client(service)))
+            Ok(client.clone())
         })
     }
 
     /// A server that is none of the platform's: what its URL says decides whether there is TLS.
     pub fn foreign(&self, service: &str, urls: &str, tls: &UpstreamTls) -> Result<Channel> {
         let client = tls.client()?;
-        self.reach(service, urls, |endpoint| match endpoint.uri().scheme_str() {
+        self.reach(service, urls, |uri| match uri.scheme_str() {
             Some("http") => Ok(None),
             Some("https") => Ok(Some(client.clone())),
             _ => Err("must begin with http:// or https://".to_owned()),
@@ -111,31 +115,17 @@ impl Peer {
         &self,
         service: &str,
         urls: &str,
-        tls: impl Fn(&Endpoint) -> Result<Option<ClientTlsConfig>, String>,
+        tls: impl Fn(&Uri) -> Result<Option<ClientTls>, String>,
     ) -> Result<Channel> {
-        let endpoint = |url: &str| {
+        let address = |url: &str| {
             let bad = |why: String| Error::invalid(format!("peers.{service}"), "INVALID_URL", format!("{url}: {why}"));
-            let unusable = |e: tonic::transport::Error| {
-                let source = std::error::Error::source(&e).map_or(String::new(), |s| format!(": {s}"));
-                bad(format!("{e}{source}"))
-            };
-            let endpoint = Endpoint::from_shared(url.to_owned())
-                .map_err(unusable)?
-                .connect_timeout(Duration::from_secs(2))
-                .http2_keep_alive_interval(Duration::from_secs(10))
-                .keep_alive_timeout(Duration::from_secs(5))
-                .keep_alive_while_idle(true)
-                .http2_max_header_list_size(crate::MAX_HEADERS)
-                .http2_adaptive_window(true)
-                .tcp_nodelay(true);
-            match tls(&endpoint).map_err(bad)? {
-                Some(tls) => endpoint.tls_config(tls).map_err(unusable),
-                None => Ok(endpoint),
-            }
+            let uri: Uri = url.parse().map_err(|e: InvalidUri| bad(e.to_string()))?;
+            let tls = tls(&uri).map_err(bad)?;
+            Ok(Address { uri, tls })
         };
-        let endpoints: Vec<Endpoint> = urls.split(',').map(str::trim).map(endpoint).collect::<Result<_>>()?;
+        let addresses: Vec<Address> = urls.split(',').map(str::trim).map(address).collect::<Result<_>>()?;
         let name = HeaderValue::from_str(&self.caller).map_err(Error::internal)?;
-        Ok(self.channel(Target::Remote(Arc::new(Remote::new(service, name, &endpoints, &self.config)))))
+        Ok(self.channel(Target::Remote(Arc::new(Remote::new(service, name, addresses, &self.config)))))
     }
 
     fn channel(&self, target: Target) -> Channel {
@@ -234,7 +224,8 @@ impl Outbound {
         loop {
             let sent = match hedge {
                 None => self.target.send(rebuild(&parts, body.clone())).await,
-                Some(after) => self.hedged(&parts, &body, deadline, after).await,
+                // Boxed, so that other calls need no room for it.
+                Some(after) => Box::pin(self.hedged(&parts, &body, deadline, after)).await,
             };
             let again = matches!(sent, Sent::Answered(_)) && sent.is_unavailable() && attempt < retries;
             let answer = sent.answer();

@@ -1,12 +1,18 @@
 //! A service far away, at one address or at several: who of them gets the next call, and what its answers say of it.
 
-use crate::{Breaker, PeerConfig, guard::late, health::Health, watch::code_of};
+use crate::{
+    Breaker, PeerConfig,
+    health::Health,
+    link::{Address, Link},
+    watch::code_of,
+};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use jangteo_core::{Code, Error};
-use proto::{metadata as names, status::to_status};
+use proto::{Channel, metadata as names, status::to_status};
 use std::{
+    convert::Infallible,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -16,8 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
-use tonic::{Status, body::Body, transport::Endpoint};
-use tower::ServiceExt;
+use tonic::{Status, body::Body};
 
 /// An address that has just failed is passed over for so long, if there is another: it has always the fewest calls.
 const SHAKY: Duration = Duration::from_secs(1);
@@ -34,7 +39,7 @@ pub(crate) struct Remote {
 
 /// One address.
 struct Place {
-    connections: Vec<tonic::transport::Channel>,
+    links: Vec<Arc<Link>>,
     next: AtomicUsize,
     breaker: Breaker,
     health: Health,
@@ -64,11 +69,12 @@ impl Sent {
 
 impl Remote {
     /// Connects when first called, or asked for its health.
-    pub fn new(service: &str, caller: HeaderValue, endpoints: &[Endpoint], config: &PeerConfig) -> Remote {
+    pub fn new(service: &str, caller: HeaderValue, addresses: Vec<Address>, config: &PeerConfig) -> Remote {
         let mut checks = JoinSet::new();
-        let places = endpoints.iter().map(|endpoint| {
+        let places = addresses.into_iter().map(|address| {
+            let link = || Arc::new(Link::new(address.clone()));
             let place = Arc::new(Place {
-                connections: (0..config.connections.max(1)).map(|_| endpoint.connect_lazy()).collect(),
+                links: (0..config.connections.max(1)).map(|_| link()).collect(),
                 next: AtomicUsize::new(0),
                 breaker: Breaker::new(config.breaker),
                 health: Health::new(),
@@ -77,7 +83,7 @@ impl Remote {
             });
             if config.health.interval_ms > 0 {
                 let (config, service, place) = (config.health, service.to_owned(), place.clone());
-                let (address, channel) = (endpoint.uri().to_string(), place.connections[0].clone());
+                let (address, channel) = (address.uri.to_string(), alone(place.links[0].clone()));
                 checks.spawn(async move { place.health.watch(config, &service, &address, channel).await });
             }
             place
@@ -105,10 +111,10 @@ impl Remote {
         request.headers_mut().insert(names::CALLER, self.caller.clone());
         // With one address there is nothing to compare.
         let open = (self.places.len() > 1).then(|| Open::new(place));
-        let n = place.next.fetch_add(1, Ordering::Relaxed) % place.connections.len();
+        let n = place.next.fetch_add(1, Ordering::Relaxed) % place.links.len();
         // What the caller drops, and what its deadline ends, says nothing about the service: a caller
         // with little patience must not open the circuit for all. Dead links are found by the pings.
-        let answer = match place.connections[n].clone().oneshot(request).await {
+        let answer = match place.links[n].send(request).await {
             Ok(mut answer) => {
                 let unavailable = code_of(answer.headers()) == Some(Code::Unavailable as i32);
                 place.record(!unavailable, Instant::now());
@@ -118,10 +124,9 @@ impl Remote {
                     None => answer,
                 }
             }
-            Err(e) if is_timeout(&e) => late().into_http(),
             Err(e) => {
                 place.record(false, Instant::now());
-                tracing::debug!(service = self.service, error = &e as &dyn std::error::Error, "calling a peer failed");
+                tracing::debug!(service = self.service, error = &*e as &dyn std::error::Error, "calling a peer failed");
                 to_status(Error::unavailable(&self.service).with_source(e), "rpc.jangteo").into_http()
             }
         };
@@ -196,6 +201,14 @@ impl http_body::Body for Counted {
     }
 }
 
-fn is_timeout(e: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(e), |e| e.source()).any(|e| e.is::<tonic::TimeoutExpired>())
+/// Calls over one connection, which count nowhere: those that ask for health.
+fn alone(link: Arc<Link>) -> Channel {
+    Channel::new(tower::service_fn(move |request| {
+        let link = link.clone();
+        async move {
+            let answer = link.send(request).await;
+            let failed = |e| to_status(Error::unavailable("a peer").with_source(e), "rpc.jangteo").into_http();
+            Ok::<_, Infallible>(answer.unwrap_or_else(failed))
+        }
+    }))
 }

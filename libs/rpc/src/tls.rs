@@ -4,13 +4,13 @@
 use crate::{Caller, caller::service_of_spiffe};
 use jangteo_core::{Error, Result};
 use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    ClientConfig, RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use std::{path::PathBuf, sync::Arc};
-use tokio_rustls::TlsAcceptor;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use std::{io, path::PathBuf, sync::Arc};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use x509_parser::extensions::GeneralName;
 
 /// Where the PEM files are. Either all three or none.
@@ -68,11 +68,55 @@ impl TlsFiles {
     }
 
     /// For calling `service`, whose certificate must carry that DNS name.
-    pub(crate) fn client(&self, service: &str) -> ClientTlsConfig {
-        ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&self.ca))
-            .identity(Identity::from_pem(&self.cert, &self.key))
-            .domain_name(service)
+    pub(crate) fn client(&self, service: &str) -> Result<ClientTls> {
+        let mut roots = RootCertStore::empty();
+        for ca in certificates(&self.ca)? {
+            roots.add(ca).map_err(Error::internal)?;
+        }
+        ClientTls::new(roots, Some((&self.cert, &self.key)), Some(service))
+    }
+}
+
+/// How calls to a server are encrypted.
+#[derive(Clone)]
+pub(crate) struct ClientTls {
+    connector: TlsConnector,
+    /// What the certificate must carry and SNI tells; `None`: the host of the URL.
+    name: Option<ServerName<'static>>,
+}
+
+impl ClientTls {
+    /// `own`: PEM of the certificate that is shown where the server asks for one, and of its key.
+    fn new(roots: RootCertStore, own: Option<(&[u8], &[u8])>, name: Option<&str>) -> Result<ClientTls> {
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(Error::internal)?
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => config.with_no_client_auth(),
+            Some((cert, key)) => {
+                let key = PrivateKeyDer::from_pem_slice(key).map_err(Error::internal)?;
+                config.with_client_auth_cert(certificates(cert)?, key).map_err(Error::internal)?
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let name = name.map(|n| ServerName::try_from(n.to_owned()).map_err(Error::internal)).transpose()?;
+        Ok(ClientTls { connector: TlsConnector::from(Arc::new(config)), name })
+    }
+
+    pub async fn wrap(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => {
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                ServerName::try_from(host).map_err(io::Error::other)?
+            }
+        };
+        let stream = self.connector.connect(name, tcp).await?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Ok(stream),
+            _ => Err(io::Error::other("the server does not speak HTTP/2")),
+        }
     }
 }
 
@@ -89,22 +133,21 @@ pub struct UpstreamTls {
 }
 
 impl UpstreamTls {
-    pub(crate) fn client(&self) -> Result<ClientTlsConfig> {
-        let mut tls = ClientTlsConfig::new();
-        tls = match &self.ca {
+    pub(crate) fn client(&self) -> Result<ClientTls> {
+        let mut roots = RootCertStore::empty();
+        match &self.ca {
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
             Some(ca) => {
-                let pem = read(ca)?;
-                if certificates(&pem)?.is_empty() {
+                roots.add_parsable_certificates(certificates(&read(ca)?)?);
+                if roots.is_empty() {
                     let text = format!("{} holds no certificate", ca.display());
                     return Err(Error::invalid("tls", "UNREADABLE", text));
                 }
-                tls.ca_certificate(Certificate::from_pem(pem))
             }
-            None => tls.trust_anchors(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        };
-        tls = match (&self.cert, &self.key) {
-            (None, None) => tls,
-            (Some(cert), Some(key)) => tls.identity(Identity::from_pem(read(cert)?, read(key)?)),
+        }
+        let own = match (&self.cert, &self.key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             _ => {
                 return Err(Error::invalid(
                     "tls",
@@ -113,10 +156,7 @@ impl UpstreamTls {
                 ));
             }
         };
-        Ok(match &self.name {
-            Some(name) => tls.domain_name(name),
-            None => tls,
-        })
+        ClientTls::new(roots, own.as_ref().map(|(cert, key)| (&cert[..], &key[..])), self.name.as_deref())
     }
 }
 
