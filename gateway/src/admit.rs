@@ -106,7 +106,8 @@ impl Inner {
             return Ok(());
         }
         for key in keys.into_iter().flatten() {
-            let taken = self.cache.take(&format!("{name}:{key}"), limit, window).await;
+            // Boxed: its room is that of a whole Redis client, and every request would carry it along.
+            let taken = Box::pin(self.cache.take(&format!("{name}:{key}"), limit, window)).await;
             let quota = Quota { limit, remaining: taken.remaining, reset: taken.reset };
             if visit.quota.is_none_or(|q| quota.remaining <= q.remaining) {
                 visit.quota = Some(quota);

@@ -22,10 +22,10 @@ use cache::Cache;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use jangteo_core::{Clock, Code, Error, Principal, Result, Trace};
+use metrics::SharedString;
 use proto::metadata as names;
 use rpc::Verifier;
 use std::{
-    borrow::Cow,
     fmt,
     net::IpAddr,
     panic::AssertUnwindSafe,
@@ -108,7 +108,7 @@ impl Visit {
         self.principal = principal;
     }
 
-    pub fn route(&mut self, route: Cow<'static, str>) {
+    pub fn route(&mut self, route: SharedString) {
         self.record.span.record("http.route", &*route);
         self.record.route = route;
     }
@@ -239,7 +239,7 @@ impl Inner {
     }
 
     fn preflight(&self, site: &Site, visit: &mut Visit, parts: &Parts) -> Response<Body> {
-        visit.route(Cow::Borrowed("preflight"));
+        visit.route("preflight".into());
         let path = parts.uri.path();
         let mut verbs = site.verbs(path);
         if let Some(endpoint) = site.endpoint(path).filter(|e| !e.is_internal()) {

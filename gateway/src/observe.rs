@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use http::Method;
 use http_body::{Body as _, Frame, SizeHint};
+use metrics::{Gauge, SharedString};
 use std::{
-    borrow::Cow,
     pin::Pin,
     sync::{
         Arc,
@@ -34,7 +34,7 @@ impl Outcome {
 pub(crate) struct Record {
     pub method: &'static str,
     /// The template, never the path.
-    pub route: Cow<'static, str>,
+    pub route: SharedString,
     pub principal: Option<Arc<str>>,
     pub request_id: String,
     pub trace_id: String,
@@ -45,15 +45,17 @@ pub(crate) struct Record {
     pub sent: u64,
     pub whole: bool,
     pub started: Instant,
+    in_flight: Gauge,
     pub span: Span,
 }
 
 impl Record {
     pub fn open(method: &Method, request_id: String, span: Span) -> Record {
-        metrics::gauge!("http_requests_in_flight").increment(1.0);
+        let in_flight = metrics::gauge!("http_requests_in_flight");
+        in_flight.increment(1.0);
         Record {
             method: known(method),
-            route: Cow::Borrowed("unmatched"),
+            route: "unmatched".into(),
             principal: None,
             request_id,
             trace_id: String::new(),
@@ -63,6 +65,7 @@ impl Record {
             sent: 0,
             whole: false,
             started: Instant::now(),
+            in_flight,
             span,
         }
     }
@@ -81,8 +84,8 @@ impl Drop for Record {
         }
         let took = self.started.elapsed();
         let (status, code) = (self.status, self.outcome.get());
-        metrics::gauge!("http_requests_in_flight").decrement(1.0);
-        let labels = [("method", Cow::Borrowed(self.method)), ("route", self.route.clone())];
+        self.in_flight.decrement(1.0);
+        let labels = [("method", SharedString::from(self.method)), ("route", self.route.clone())];
         metrics::histogram!("http_request_duration_seconds", &labels).record(took.as_secs_f64());
         let [method, route] = labels;
         let labels = [method, route, ("status", status.to_string().into()), ("code", code.to_string().into())];

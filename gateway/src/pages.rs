@@ -6,7 +6,7 @@ use crate::{
     site::Site,
 };
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use std::{borrow::Cow, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 use tonic::body::Body;
 
 const HTML: &str = include_str!("docs/index.html");
@@ -41,7 +41,7 @@ pub(crate) fn answer(edge: &Inner, site: &Site, visit: &mut Visit, parts: &Parts
         "/docs/docs.css" => docs("text/css; charset=utf-8", STYLE),
         _ => return None,
     };
-    visit.route(Cow::Owned(path.to_owned()));
+    visit.route(path.to_owned().into());
     Some(if head { reply::head(response) } else { response })
 }
 

@@ -12,11 +12,15 @@ use tonic::body::Body;
 /// Below this a compressed answer saves no packet.
 const WORTH_COMPRESSING: usize = 1400;
 
+/// Headers that an answer mostly has; `date` is hyper's.
+const HEADERS: usize = 14;
+
 pub(crate) fn full(status: StatusCode, bytes: Bytes) -> Response<Body> {
     let length = bytes.len();
     let body = if length == 0 { Body::empty() } else { Body::new(Full::new(bytes)) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     response
 }

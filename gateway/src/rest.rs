@@ -48,7 +48,7 @@ pub(crate) async fn answer(
         }
     };
     let binding = matched.binding();
-    visit.route(Cow::Owned(binding.template().to_string()));
+    visit.route(binding.template().text().clone().into());
     edge.admit(visit, endpoint, &parts.headers).await?;
     let timeout = edge.timeout(endpoint, &parts.headers)?;
     let deadline = timeout.map(|t| Instant::now() + t);

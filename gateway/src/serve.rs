@@ -23,6 +23,9 @@ use tokio::{
     task::JoinSet,
 };
 
+/// How many headers hyper takes when nobody says.
+const HYPERS_MAX_HEADERS: usize = 100;
+
 impl Edge {
     /// Serves until `shutdown` resolves; then stops accepting, tells every connection to go (GOAWAY,
     /// `Connection: close`) and waits for what is in flight, no longer than `drain_ms`.
@@ -84,8 +87,11 @@ fn builder(config: &HttpConfig) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(millis(config.header_timeout_ms))
-        .max_headers(config.max_headers)
         .max_buf_size((config.max_header_bytes as usize).max(8 << 10));
+    // hyper has its own number on the stack, and clears room for any other with every head.
+    if config.max_headers != HYPERS_MAX_HEADERS {
+        builder.http1().max_headers(config.max_headers);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

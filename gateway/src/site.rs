@@ -4,15 +4,15 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use jangteo_core::{Error, Result};
+use metrics::SharedString;
 use prost_reflect::{DescriptorPool, Kind, MethodDescriptor};
 use proto::{
     Channel,
     policy::{Access, Policies, Policy, RateClass, RequestId},
 };
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashMap},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 use transcode::{Api, Method, Options, Types};
 
@@ -43,7 +43,7 @@ pub(crate) struct Endpoint {
     /// HTTP headers that the method reads, and how they are called in metadata.
     pub headers: Vec<(String, HeaderName)>,
     /// The gRPC path, as a label.
-    pub label: Cow<'static, str>,
+    pub label: SharedString,
 }
 
 impl Endpoint {
@@ -146,7 +146,7 @@ fn endpoint(pool: &DescriptorPool, method: &Method, channel: Channel) -> Result<
         http_reply: http_reply(method.descriptor()),
         safe: idempotency_level(method.descriptor()) == NO_SIDE_EFFECTS,
         cache_control,
-        label: Cow::Owned(method.grpc_path().to_owned()),
+        label: Arc::<str>::from(method.grpc_path()).into(),
     })
 }
 

@@ -17,8 +17,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
 use jangteo_core::{Code, Error};
+use metrics::SharedString;
 use std::{
-    borrow::Cow,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -167,7 +167,7 @@ fn with_token(from: &HeaderMap) -> Result<(HeaderMap, bool), Problem> {
 struct Found<'a> {
     endpoint: &'a Endpoint,
     verb: Option<String>,
-    label: Cow<'static, str>,
+    label: SharedString,
 }
 
 /// The streaming method at a path: by its route, GET's first, or by its gRPC path.
@@ -185,7 +185,7 @@ fn find<'a>(site: &'a Site, path: &str) -> Result<Found<'a>, Problem> {
         let method = matched.method();
         let Some(endpoint) = site.endpoint(method.grpc_path()).filter(|e| !e.is_internal()) else { continue };
         if endpoint.policy.streaming && !binding.takes_http_body() {
-            let label = Cow::Owned(binding.template().to_string());
+            let label = binding.template().text().clone().into();
             return Ok(Found { endpoint, verb: Some(binding.verb().replace('*', "GET")), label });
         }
         unary = true;
