@@ -160,6 +160,7 @@ async fn met(client: &Client, cast: &Cast) -> Done {
     let code = post(client, path("issueCode"), json!({}), &cast.buyer.person.access).await?;
     let code = json!({"code": code["code"]});
     post(client, path("handOver"), code, &cast.seller.access).await?;
+    comes_to(client, cast, &order, &["ORDER_STATUS_DELIVERED"]).await?;
     post(client, format!("/v1/orders/{order}:confirm"), json!({}), &cast.buyer.person.access).await?;
     comes_to(client, cast, &order, &["ORDER_STATUS_CONFIRMED"]).await?;
     // The seller says nothing, so time reveals it.
