@@ -108,9 +108,6 @@ pub struct Delivery {
     pub position: i64,
     /// From 1.
     pub attempt: u32,
-    /// Embedded: the consumer's cursor once this event is done. The inbox keeps it in the transaction of the effect,
-    /// and never lets it move back: aggregates run at once, so it is the low-water mark and often below `position`.
-    pub cursor: Option<i64>,
     /// An aggregate of which the inbox knows nothing may begin at this version, because the ones before are not to
     /// be had. Where the inbox knows the aggregate a gap is a gap all the same.
     pub accept_gap: bool,
@@ -132,16 +129,15 @@ pub enum Applied {
 /// A consumer's side, bound to one consumer.
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// Checks the version, runs the handler and advances, in one transaction. A type that nobody handles is `Done`.
+    /// Checks the version, runs the handler and notes the version, in one transaction. A type that nobody handles is `Done`.
     ///
     /// UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED, RESOURCE_EXHAUSTED and CANCELLED are not the event's fault: they are
     /// tolerated for [`ConsumerSpec::patience`] when they are a peer's, and without limit when the store behind this
     /// inbox is down (see [`advance`](Self::advance)). Every other error, and a panic, counts towards `max_attempts`.
     async fn deliver(&self, d: &Delivery) -> Result<Applied>;
 
-    /// Stores the event as a dead letter and advances past it (version and cursor), in one transaction, once per
-    /// event id. When this fails the event is delivered again. Version 0 marks a message that was no envelope: its
-    /// bytes are the payload, and there is nothing to advance.
+    /// Stores the event as a dead letter and notes its version, in one transaction, once per event id. When this fails the event is delivered again. Version 0 marks a message that was no envelope: its
+    /// bytes are the payload, and there is no version to note.
     async fn dead_letter(&self, d: &Delivery, error: &str) -> Result<()>;
 
     /// Embedded: the cursor, 0 at first.

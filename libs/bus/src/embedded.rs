@@ -1,9 +1,10 @@
 //! The bus of a market in one process: consumers read the other services' event tables.
 //!
 //! A reader runs ahead through the log in the order of `seq` and hands the events to lanes, one for each aggregate.
-//! Its cursor is the low-water mark: everything at or below it is done, so a crash repeats some events, which the
-//! inbox knows by their versions, and skips none. An aggregate that piles up behind a failing event keeps only
-//! positions in memory and reads its events again when their turn comes, so that it never stops the others.
+//! Its cursor is the low-water mark: everything at or below it is done. It is stored now and then, not with each event, so
+//! a crash repeats some events, which the inbox knows by their versions, and skips none. An aggregate that piles up
+//! behind a failing event keeps only positions in memory and reads its events again when their turn comes, so that it
+//! never stops the others.
 
 use crate::{
     ConsumerSpec, Delivery, Envelope, EventBus, Inbox, Lag, Log, Outbox, Position, Replay, Replayed, Stop,
@@ -18,7 +19,7 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -30,10 +31,21 @@ const WHOLE: usize = 16;
 const MOST: usize = 500_000;
 /// Commits of other processes are found this often.
 const POLL: Duration = Duration::from_secs(1);
+/// How often a reader stores its cursor, should it have moved.
+const BEAT: Duration = Duration::from_secs(5);
+/// Or before, when so much would be read again after a crash.
+const MUCH: i64 = 1024;
 
 pub struct Embedded {
     logs: HashMap<String, Arc<dyn Log>>,
-    in_flight: Mutex<HashMap<String, Arc<AtomicU64>>>,
+    places: Mutex<HashMap<String, Arc<Place>>>,
+}
+
+/// Where a reader of this process stands.
+#[derive(Default)]
+struct Place {
+    in_flight: AtomicU64,
+    low_water: AtomicI64,
 }
 
 impl Embedded {
@@ -41,7 +53,7 @@ impl Embedded {
     pub fn new(logs: impl IntoIterator<Item = Arc<dyn Log>>) -> Self {
         let shared = |log: Arc<dyn Log>| (log.source().to_owned(), Arc::new(Tail::new(log)) as Arc<dyn Log>);
         let logs = logs.into_iter().map(shared).collect();
-        Embedded { logs, in_flight: Mutex::default() }
+        Embedded { logs, places: Mutex::default() }
     }
 
     fn log(&self, spec: &ConsumerSpec) -> Result<Arc<dyn Log>> {
@@ -53,8 +65,8 @@ impl Embedded {
         })
     }
 
-    fn gauge(&self, consumer: &str) -> Arc<AtomicU64> {
-        self.in_flight.lock().expect("no holder panics").entry(consumer.to_owned()).or_default().clone()
+    fn place(&self, consumer: &str) -> Arc<Place> {
+        self.places.lock().expect("no holder panics").entry(consumer.to_owned()).or_default().clone()
     }
 }
 
@@ -74,9 +86,9 @@ impl EventBus for Embedded {
                 () = tokio::time::sleep(spec.backoff.pause(tries, &spec.name)) => {}
             }
         };
-        let in_flight = self.gauge(&spec.name);
+        let place = self.place(&spec.name);
         let worker = Worker::new(spec, inbox, Arc::new(Whole), stop.clone());
-        let mut reader = Reader::new(log, worker, cursor, in_flight);
+        let mut reader = Reader::new(log, worker, cursor, place);
         reader.fresh_from = cursor.max(head) + 1;
         reader.run(&stop).await;
         Ok(())
@@ -101,15 +113,17 @@ impl EventBus for Embedded {
         reader.run(&stop).await;
         if reader.next < until || reader.released {
             return Err(Error::new(Code::Cancelled, "REPLAY_STOPPED", "replay was stopped before its end")
-                .with("position", reader.low_water(None)));
+                .with("position", reader.low_water()));
         }
         Ok(reader.replayed)
     }
 
     async fn lag(&self, spec: &ConsumerSpec, inbox: &dyn Inbox) -> Result<Lag> {
         let head = self.log(spec)?.head().await?;
-        let pending = head.saturating_sub(inbox.position().await?).max(0).unsigned_abs();
-        Ok(Lag { pending, in_flight: self.gauge(&spec.name).load(Ordering::Relaxed) })
+        let place = self.place(&spec.name);
+        let done = inbox.position().await?.max(place.low_water.load(Ordering::Relaxed));
+        let pending = head.saturating_sub(done).max(0).unsigned_abs();
+        Ok(Lag { pending, in_flight: place.in_flight.load(Ordering::Relaxed) })
     }
 
     fn healthy(&self) -> bool {
@@ -137,7 +151,6 @@ struct Item {
 struct Out {
     seq: i64,
     end: End,
-    cursor: Option<i64>,
 }
 
 type Page = Vec<(i64, Envelope)>;
@@ -154,6 +167,8 @@ struct Reader {
     whole: usize,
     /// The cursor as the inbox has it.
     stored: i64,
+    /// From here on it is stored without waiting for the beat.
+    due: i64,
     /// From here on no event was there when the consumer began.
     fresh_from: i64,
     /// A replay ends here, and leaves the cursor alone.
@@ -163,11 +178,11 @@ struct Reader {
     baseline: Option<HashSet<Key>>,
     replayed: Replayed,
     released: bool,
-    in_flight: Arc<AtomicU64>,
+    place: Arc<Place>,
 }
 
 impl Reader {
-    fn new(log: Arc<dyn Log>, worker: Worker, start: i64, in_flight: Arc<AtomicU64>) -> Self {
+    fn new(log: Arc<dyn Log>, worker: Worker, start: i64, place: Arc<Place>) -> Self {
         Reader {
             log,
             worker,
@@ -176,18 +191,19 @@ impl Reader {
             open: BTreeSet::new(),
             whole: 0,
             stored: start,
+            due: start + MUCH,
             fresh_from: i64::MAX,
             until: None,
             since: None,
             baseline: None,
             replayed: Replayed { last: start, ..Replayed::default() },
             released: false,
-            in_flight,
+            place,
         }
     }
 
     async fn run(&mut self, stop: &Stop) {
-        let mut beat = tokio::time::interval(Duration::from_secs(5));
+        let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut reading: Option<BoxFuture<'static, Page>> = None;
         let mut stopping = false;
@@ -211,18 +227,20 @@ impl Reader {
                     if let Some((key, version, item)) = next {
                         self.start(key, version, item);
                     }
-                    self.advance().await;
                 }
                 rows = async { reading.as_mut().expect("guarded").await }, if reading.is_some() => {
                     reading = None;
                     self.take(rows);
-                    self.advance().await;
                 }
                 _ = beat.tick(), if self.until.is_none() => self.report().await,
             }
-            self.in_flight.store(self.open.len() as u64, Ordering::Relaxed);
+            self.tell();
+            if self.low_water() >= self.due {
+                self.advance().await;
+            }
         }
-        self.in_flight.store(0, Ordering::Relaxed);
+        self.tell();
+        self.advance().await;
     }
 
     /// Sorts a page into the lanes.
@@ -258,7 +276,6 @@ impl Reader {
         let (worker, log, seq) = (self.worker.clone(), self.log.clone(), item.seq);
         let stop = worker.stop.clone();
         self.whole += usize::from(item.envelope.is_none());
-        let cursor = self.until.is_none().then(|| self.low_water(Some(seq)));
         let fresh = seq >= self.fresh_from;
         let accept_gap = self.baseline.as_mut().is_some_and(|seen| seen.insert(key.clone()));
         self.lanes.start(key, version, async move {
@@ -266,12 +283,12 @@ impl Reader {
                 Some(envelope) => envelope,
                 None => tokio::select! {
                     envelope = row(log, seq) => envelope,
-                    () = stop.cancelled() => return Out { seq, end: End::Released, cursor: None },
+                    () = stop.cancelled() => return Out { seq, end: End::Released },
                 },
             };
-            let delivery = Delivery { envelope, position: seq, attempt: 1, cursor, accept_gap, fresh };
+            let delivery = Delivery { envelope, position: seq, attempt: 1, accept_gap, fresh };
             let end = worker.run(delivery).await;
-            Out { seq, end, cursor }
+            Out { seq, end }
         });
     }
 
@@ -287,21 +304,25 @@ impl Reader {
             End::Dead => self.replayed.dead_letters += 1,
         }
         self.open.remove(&out.seq);
-        if out.end == End::Done {
-            self.stored = self.stored.max(out.cursor.unwrap_or(0));
-        }
     }
 
-    /// Everything at or below is done, once `but` is.
-    fn low_water(&self, but: Option<i64>) -> i64 {
-        self.open.iter().find(|s| Some(**s) != but).map_or(self.next, |s| s - 1)
+    /// Everything at or below is done.
+    fn low_water(&self) -> i64 {
+        self.open.first().map_or(self.next, |seq| seq - 1)
     }
 
-    /// Stores the cursor when everything read is done and no delivery has carried it.
+    fn tell(&self) {
+        self.place.in_flight.store(self.open.len() as u64, Ordering::Relaxed);
+        self.place.low_water.store(self.low_water(), Ordering::Relaxed);
+    }
+
+    /// Stores the cursor.
     async fn advance(&mut self) {
-        if self.until.is_none() && self.open.is_empty() && self.stored < self.next {
-            match self.worker.inbox().advance(self.next).await {
-                Ok(()) => self.stored = self.next,
+        let done = self.low_water();
+        self.due = done + MUCH;
+        if self.until.is_none() && self.stored < done {
+            match self.worker.inbox().advance(done).await {
+                Ok(()) => self.stored = done,
                 Err(e) => tracing::warn!(consumer = self.worker.spec.name, error = ?e, "cursor can't be stored"),
             }
         }
@@ -312,7 +333,7 @@ impl Reader {
         let consumer = &self.worker.spec.name;
         metrics::gauge!("bus_consumer_in_flight", "consumer" => consumer.clone()).set(self.open.len() as f64);
         if let Ok(head) = self.log.head().await {
-            let pending = head.saturating_sub(self.low_water(None)).max(0);
+            let pending = head.saturating_sub(self.low_water()).max(0);
             metrics::gauge!("bus_consumer_pending", "consumer" => consumer.clone()).set(pending as f64);
         }
     }

@@ -225,7 +225,7 @@ fn delivery(source: &str, position: i64, subject: &str, payload: &[u8]) -> Deliv
             ..Default::default()
         },
     };
-    Delivery { envelope, position, attempt: 1, cursor: None, accept_gap: false, fresh: false }
+    Delivery { envelope, position, attempt: 1, accept_gap: false, fresh: false }
 }
 
 fn stream_name(source: &str) -> String {

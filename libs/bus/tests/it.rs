@@ -1,7 +1,9 @@
-//! One suite for both buses: `conformance` runs over each, `nats` holds what only JetStream can show.
+//! One suite for both buses: `conformance` runs over each; `embedded` and `nats` hold what only one of them can show.
 
 #[path = "it/conformance.rs"]
 mod conformance;
+#[path = "it/embedded.rs"]
+mod embedded;
 #[path = "it/memory.rs"]
 mod memory;
 #[path = "it/nats.rs"]

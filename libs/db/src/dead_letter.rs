@@ -24,7 +24,7 @@ const COLUMNS: &str = "consumer, event_id, position, envelope, error, attempts, 
 impl Db {
     /// Stores an event as a dead letter. If it is the next of its aggregate the inbox steps past it, so that the ones behind it
     /// are applied; one that waits for a missing version leaves the inbox as it is.
-    pub async fn dead_letter_put(&self, letter: &DeadLetter, offset: Option<i64>) -> Result<()> {
+    pub async fn dead_letter_put(&self, letter: &DeadLetter) -> Result<()> {
         let envelope = letter.envelope.encode_to_vec();
         let cx = Call::system(self.service(), "dead-letter", letter.time);
         self.transact(&cx, false, async |tx| {
@@ -41,9 +41,6 @@ impl Db {
             ];
             tx.execute_raw(sql::statement(tx.get_database_backend(), insert, values)).await.db()?;
             inbox::step(&tx, &letter.consumer, &letter.envelope).await?;
-            if let Some(seq) = offset {
-                inbox::move_cursor(&tx, &letter.consumer, &letter.envelope.source, seq).await?;
-            }
             Ok(())
         })
         .await

@@ -2,7 +2,7 @@
 
 use jangteo_core::{Call, Result};
 use proto::jangteo::event::v1::Envelope;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::ConnectionTrait;
 
 use crate::{Db, DbResult, Tx, sql};
 
@@ -21,20 +21,12 @@ pub enum Applied {
 const STEP: &str = "INSERT INTO inbox (consumer, source, aggregate, aggregate_id, version) SELECT $1, $2, $3, $4, $5 \
      WHERE $5 = 1 OR EXISTS (SELECT 1 FROM inbox WHERE consumer = $1 AND source = $2 AND aggregate = $3 AND aggregate_id = $4) \
      ON CONFLICT (consumer, source, aggregate, aggregate_id) DO UPDATE SET version = excluded.version \
-     WHERE inbox.version = excluded.version - 1";
+     WHERE inbox.version = excluded.version - 1 RETURNING version";
 
 impl Db {
     /// Runs `f` in one transaction with the note that `consumer` has seen `env`, if it is the next of its aggregate.
-    /// `offset` is the event's number on the embedded bus; the consumer's cursor moves there in the same transaction.
     /// As in [`Db::write`], `f` may run again. `cx` says when, and in which trace; its request id counts for nothing here.
-    pub async fn apply<F, Fut>(
-        &self,
-        cx: &Call,
-        consumer: &str,
-        env: &Envelope,
-        offset: Option<i64>,
-        f: F,
-    ) -> Result<Applied>
+    pub async fn apply<F, Fut>(&self, cx: &Call, consumer: &str, env: &Envelope, f: F) -> Result<Applied>
     where
         F: Fn(Tx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<()>> + Send,
@@ -42,17 +34,11 @@ impl Db {
         self.transact(cx, false, |tx| {
             let f = &f;
             async move {
-                let applied = match step(&tx, consumer, env).await? {
-                    true => Applied::Done,
-                    false => place(&tx, consumer, env).await?.unwrap_or(Applied::Duplicate),
-                };
-                if let (Applied::Done | Applied::Duplicate, Some(seq)) = (applied, offset) {
-                    move_cursor(&tx, consumer, &env.source, seq).await?;
+                if !step(&tx, consumer, env).await? {
+                    return Ok(place(&tx, consumer, env).await?.unwrap_or(Applied::Duplicate));
                 }
-                if applied == Applied::Done {
-                    f(tx).await?;
-                }
-                Ok(applied)
+                f(tx).await?;
+                Ok(Applied::Done)
             }
         })
         .await
@@ -81,7 +67,9 @@ impl Db {
 
     /// The same, and never backwards.
     pub async fn advance_cursor(&self, consumer: &str, source: &str, seq: i64) -> Result<()> {
-        self.system(advance(self.backend(), consumer, source, seq)).await?;
+        let upsert = "INSERT INTO consumer_cursor (consumer, source, seq) VALUES ($1, $2, $3) \
+             ON CONFLICT (consumer, source) DO UPDATE SET seq = excluded.seq WHERE consumer_cursor.seq < excluded.seq";
+        self.system(sql::statement(self.backend(), upsert, [consumer.into(), source.into(), seq.into()])).await?;
         Ok(())
     }
 
@@ -103,7 +91,7 @@ impl Db {
 
     /// Forgets what the consumer has seen, so that a replay from the start builds its projection again. Works while
     /// the consumer runs: a delivery under way counts as before the reset or as after it. A reader on the embedded bus
-    /// keeps its place until it is started again, and stores it with its next event; a replay doesn't depend on that.
+    /// keeps its place until it is started again, and stores it when it has moved; a replay doesn't depend on that.
     pub async fn reset_consumer(&self, consumer: &str) -> Result<()> {
         let delete = ["DELETE FROM inbox WHERE consumer = $1", "DELETE FROM consumer_cursor WHERE consumer = $1"];
         self.bulk(&delete.map(|sql| sql::statement(self.backend(), sql, [consumer.into()]))).await?;
@@ -121,7 +109,7 @@ pub(crate) async fn step(tx: &Tx, consumer: &str, env: &Envelope) -> Result<bool
         env.version.into(),
     ];
     let stmt = sql::statement(tx.get_database_backend(), STEP, values);
-    Ok(tx.execute_raw(stmt).await.db()?.rows_affected() == 1)
+    Ok(tx.query_one_raw(stmt).await.db()?.is_some())
 }
 
 /// `None`: it is the next one.
@@ -136,16 +124,4 @@ async fn place<C: ConnectionTrait>(conn: &C, consumer: &str, env: &Envelope) -> 
         1 => None,
         _ => Some(Applied::Gap { expected: last + 1 }),
     })
-}
-
-/// Only forwards: a redelivery must not make the consumer read everything again.
-pub(crate) async fn move_cursor(tx: &Tx, consumer: &str, source: &str, seq: i64) -> Result<()> {
-    tx.execute_raw(advance(tx.get_database_backend(), consumer, source, seq)).await.db()?;
-    Ok(())
-}
-
-fn advance(backend: DbBackend, consumer: &str, source: &str, seq: i64) -> Statement {
-    let upsert = "INSERT INTO consumer_cursor (consumer, source, seq) VALUES ($1, $2, $3) \
-         ON CONFLICT (consumer, source) DO UPDATE SET seq = excluded.seq WHERE consumer_cursor.seq < excluded.seq";
-    sql::statement(backend, upsert, [consumer.into(), source.into(), seq.into()])
 }

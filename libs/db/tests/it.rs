@@ -52,7 +52,7 @@ both! {
     outbox: batches_are_ordered_and_partitioned, without_a_relay_nothing_waits, refill_publishes_again, refill_works_beside_writes_and_a_relay;
     leases: one_holder_at_a_time, epoch_fences_the_former_holder, fence_holds_until_the_commit, renewing_keeps_and_releasing_frees;
     inbox:
-        effects_happen_once_and_in_order, failing_effect_is_not_noted, parallel_deliveries_have_one_effect, cursor_moves_with_the_effect,
+        effects_happen_once_and_in_order, failing_effect_is_not_noted, parallel_deliveries_have_one_effect, cursor_only_moves_forwards,
         an_aggregate_may_begin_late_but_not_again, reset_starts_again, reset_works_beside_deliveries, dead_letters_stand_aside_and_replay_once;
     faults: killed_writer_leaves_whole_writes;
     migrations:

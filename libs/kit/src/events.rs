@@ -17,7 +17,6 @@ pub(crate) struct Delivered {
     pub cx: Call,
     pub consumer: Arc<str>,
     pub envelope: Envelope,
-    pub cursor: Option<i64>,
     /// A dead letter that is tried again: its place in the order is long past, its own row makes it once.
     pub dead_letter: bool,
     pub outcome: Arc<Mutex<Option<Applied>>>,
@@ -35,7 +34,7 @@ impl Delivered {
                 false => Applied::Duplicate,
             }
         } else {
-            db.apply(&self.cx, &self.consumer, &self.envelope, self.cursor, f).await?
+            db.apply(&self.cx, &self.consumer, &self.envelope, f).await?
         };
         *self.outcome.lock().expect("no holder panics") = Some(outcome);
         Ok(())
@@ -66,7 +65,6 @@ impl<E: Event> Received<E> {
             cx: Call::system(service, consumer, now),
             consumer: consumer.into(),
             envelope,
-            cursor: None,
             dead_letter: false,
             outcome: Arc::default(),
         };

@@ -31,7 +31,7 @@ impl Inbox {
     }
 
     /// Runs the handler of the event's type, and steps past it where there is none.
-    async fn dispatch(&self, envelope: &Envelope, cursor: Option<i64>, dead_letter: bool) -> Result<Applied> {
+    async fn dispatch(&self, envelope: &Envelope, dead_letter: bool) -> Result<Applied> {
         let mut cx = self.call(envelope);
         let span = tracing::info_span!("event", consumer = %self.consumer, r#type = envelope.r#type, event_id = envelope.event_id);
         cx.trace = rpc::trace::enter(&span, cx.trace);
@@ -39,7 +39,6 @@ impl Inbox {
             cx,
             consumer: self.consumer.clone(),
             envelope: envelope.clone(),
-            cursor,
             dead_letter,
             outcome: Arc::default(),
         };
@@ -68,7 +67,7 @@ impl Inbox {
     /// Tries a dead letter again; false when it was replayed before.
     pub async fn replay_dead_letter(&self, event_id: &str) -> Result<bool> {
         let letter = self.db.dead_letter(&self.consumer, event_id).await?;
-        Ok(matches!(self.dispatch(&letter.envelope, None, true).await?, Applied::Done))
+        Ok(matches!(self.dispatch(&letter.envelope, true).await?, Applied::Done))
     }
 }
 
@@ -92,7 +91,7 @@ impl bus::Inbox for Inbox {
             Some(known) => return Ok(translate(known)),
             None => {}
         }
-        self.dispatch(&d.envelope, d.cursor, false).await
+        self.dispatch(&d.envelope, false).await
     }
 
     async fn dead_letter(&self, d: &Delivery, error: &str) -> Result<()> {
@@ -105,7 +104,7 @@ impl bus::Inbox for Inbox {
             time: self.clock.now(),
             replayed_at: None,
         };
-        self.db.dead_letter_put(&letter, d.cursor).await
+        self.db.dead_letter_put(&letter).await
     }
 
     async fn position(&self) -> Result<i64> {

@@ -192,6 +192,8 @@ pub struct Seen {
     pub effects: Vec<(String, i64)>,
     pub dead: BTreeMap<String, (Delivery, String)>,
     pub cursor: i64,
+    /// How often it moved.
+    pub stored: usize,
     pub tries: usize,
     /// Everything that ever came, for disorder.
     pub came: Vec<Delivery>,
@@ -242,13 +244,12 @@ impl MemoryInbox {
         self.seen.lock().unwrap().dead.len()
     }
 
-    /// The transaction: check the version, have the effect, advance.
+    /// The transaction: check the version, have the effect, note the version.
     pub fn apply(&self, d: &Delivery) -> Applied {
         let mut s = self.seen.lock().unwrap();
         let (id, version) = (d.envelope.aggregate_id.clone(), d.envelope.version);
         let last = s.last.get(&id).copied();
         if version <= last.unwrap_or(0) {
-            s.cursor = s.cursor.max(d.cursor.unwrap_or(0));
             return Applied::Duplicate;
         }
         let begins = last.is_none() && d.accept_gap;
@@ -257,7 +258,6 @@ impl MemoryInbox {
         }
         s.effects.push((id.clone(), version));
         s.last.insert(id, version);
-        s.cursor = s.cursor.max(d.cursor.unwrap_or(0));
         Applied::Done
     }
 
@@ -316,7 +316,6 @@ impl Inbox for MemoryInbox {
             let last = s.last.entry(d.envelope.aggregate_id.clone()).or_default();
             *last = d.envelope.version.max(*last);
         }
-        s.cursor = s.cursor.max(d.cursor.unwrap_or(0));
         Ok(())
     }
 
@@ -327,6 +326,7 @@ impl Inbox for MemoryInbox {
     async fn advance(&self, cursor: i64) -> Result<()> {
         self.store()?;
         let mut s = self.seen.lock().unwrap();
+        s.stored += usize::from(cursor > s.cursor);
         s.cursor = s.cursor.max(cursor);
         Ok(())
     }
