@@ -92,17 +92,15 @@ async fn append(tx: &Tx, row: &Audited) -> Result<()> {
         row.code.as_str().into(),
         row.trace.as_str().into(),
         prev.into(),
-        hash.clone().into(),
+        hash.into(),
     ];
-    if backend == DbBackend::Postgres {
-        // One round trip for both.
-        let both = format!("WITH a AS ({insert}) UPDATE audit_head SET hash = $10 WHERE chain = $1");
-        tx.execute_raw(sql::statement(backend, both, values)).await.db()?;
-        return Ok(());
-    }
-    tx.execute_raw(sql::statement(backend, insert, values)).await.db()?;
-    let end = "UPDATE audit_head SET hash = $1 WHERE chain = $2";
-    tx.execute_raw(sql::statement(backend, end, [hash.into(), chain.into()])).await.db()?;
+    let end = "UPDATE audit_head SET hash = $10 WHERE chain = $1";
+    // One round trip for both.
+    let both = match backend {
+        DbBackend::Postgres => format!("WITH a AS ({insert}) {end}"),
+        _ => format!("{insert}; {end}"),
+    };
+    tx.execute_raw(sql::statement(backend, both, values)).await.db()?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn open(tx: &Tx) -> Result<Option<Vec<u8>>> {
     let insert = sql::statement(
         backend,
         "INSERT INTO idempotency (principal, method, request_id, fingerprint, time) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (principal, method, request_id) DO NOTHING",
+         ON CONFLICT (principal, method, request_id) DO NOTHING RETURNING time",
         [
             principal.clone().into(),
             (*cx.method).into(),
@@ -30,7 +30,7 @@ pub(crate) async fn open(tx: &Tx) -> Result<Option<Vec<u8>>> {
             micros(cx.now).into(),
         ],
     );
-    if tx.execute_raw(insert).await.db()?.rows_affected() == 1 {
+    if tx.query_one_raw(insert).await.db()?.is_some() {
         return Ok(None);
     }
     let select = sql::statement(

@@ -12,7 +12,12 @@ use sea_orm::{
     Statement, TransactionError, TransactionOptions, TransactionTrait,
 };
 
-use crate::{Db, error::Kind, group::Turn, write::Retry};
+use crate::{
+    Db,
+    error::Kind,
+    group::{SAVEPOINT, Turn},
+    write::Retry,
+};
 
 /// An open write. Entity calls take `&tx`.
 ///
@@ -39,10 +44,24 @@ pub(crate) struct State {
     /// The first statement that failed.
     pub failed: Option<DbErr>,
     pub retry: Retry,
+    pub savepoint: Savepoint,
+}
+
+/// What stands between this write and those before it in the same transaction.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Savepoint {
+    /// There are none.
+    #[default]
+    None,
+    /// Nothing yet, as nothing was changed.
+    Due,
+    Set,
 }
 
 impl Tx {
     pub(crate) fn new(db: Db, session: DatabaseTransaction, turn: Option<Turn>, call: Arc<Call>) -> Tx {
+        let shared = turn.as_ref().is_some_and(Turn::is_shared);
+        let savepoint = if shared { Savepoint::Due } else { Savepoint::None };
         Tx(Arc::new(Inner {
             db,
             session,
@@ -50,7 +69,7 @@ impl Tx {
             call,
             hooks: Mutex::default(),
             emitted: AtomicBool::new(false),
-            state: Mutex::default(),
+            state: Mutex::new(State { savepoint, ..State::default() }),
         }))
     }
 
@@ -91,6 +110,22 @@ impl Tx {
         state.retry = state.retry.max(retry);
     }
 
+    /// Whether the savepoint is to be set before a statement that may change something; from now on it counts as set.
+    fn owes_savepoint(&self) -> bool {
+        let savepoint = &mut self.0.state.lock().expect("no holder panics").savepoint;
+        *savepoint == Savepoint::Due && {
+            *savepoint = Savepoint::Set;
+            true
+        }
+    }
+
+    async fn savepoint(&self) -> Result<(), DbErr> {
+        match self.owes_savepoint() {
+            true => self.note(self.0.session.execute_unprepared(SAVEPOINT).await.map(|_| ())),
+            false => Ok(()),
+        }
+    }
+
     fn note<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
         if let Err(e) = &result {
             let mut state = self.0.state.lock().expect("no holder panics");
@@ -99,6 +134,11 @@ impl Tx {
         }
         result
     }
+}
+
+/// Whether a statement changes nothing for certain.
+fn reads(sql: &str) -> bool {
+    sql.starts_with("SELECT ")
 }
 
 impl Inner {
@@ -113,15 +153,25 @@ impl ConnectionTrait for Tx {
         self.0.session.get_database_backend()
     }
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
+        self.savepoint().await?;
         self.note(self.0.session.execute_raw(stmt).await)
     }
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.savepoint().await?;
         self.note(self.0.session.execute_unprepared(sql).await)
     }
-    async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
+    async fn query_one_raw(&self, mut stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
+        // In one trip, where no row count would add up those of both.
+        if !reads(&stmt.sql) && self.owes_savepoint() {
+            stmt.sql.insert_str(0, "; ");
+            stmt.sql.insert_str(0, SAVEPOINT);
+        }
         self.note(self.0.session.query_one_raw(stmt).await)
     }
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        if !reads(&stmt.sql) {
+            self.savepoint().await?;
+        }
         self.note(self.0.session.query_all_raw(stmt).await)
     }
 }
@@ -132,6 +182,7 @@ impl TransactionTrait for Tx {
     type Transaction = DatabaseTransaction;
 
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.savepoint().await?;
         self.0.session.begin().await
     }
     async fn begin_with_config(
@@ -139,9 +190,11 @@ impl TransactionTrait for Tx {
         isolation_level: Option<IsolationLevel>,
         access_mode: Option<AccessMode>,
     ) -> Result<DatabaseTransaction, DbErr> {
+        self.savepoint().await?;
         self.0.session.begin_with_config(isolation_level, access_mode).await
     }
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
+        self.savepoint().await?;
         self.0.session.begin_with_options(options).await
     }
     async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
@@ -150,6 +203,7 @@ impl TransactionTrait for Tx {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
+        self.savepoint().await.map_err(TransactionError::Connection)?;
         self.0.session.transaction(callback).await
     }
     async fn transaction_with_config<F, T, E>(
@@ -163,6 +217,7 @@ impl TransactionTrait for Tx {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
+        self.savepoint().await.map_err(TransactionError::Connection)?;
         self.0.session.transaction_with_config(callback, isolation_level, access_mode).await
     }
 }

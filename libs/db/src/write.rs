@@ -14,7 +14,8 @@ use crate::{
     error::{Kind, contention},
     fail,
     group::{Kept, Lost},
-    idempotency, tx,
+    idempotency,
+    tx::{self, Savepoint},
 };
 
 /// Why a write may run again; of two reasons the later one in this list counts.
@@ -176,7 +177,8 @@ impl Db {
         // A savepoint's statements don't pass through `Tx`, so the closure's own error may know more.
         let cause = crate::error::cause(&error);
         let retry = state.retry.max(cause.map_or(Retry::Never, |e| Retry::after(Kind::of(e))));
-        let failure = tx.refuse(sound && cause.is_none()).await.err().filter(|_| retry == Retry::Never);
+        let changed = state.savepoint == Savepoint::Set;
+        let failure = tx.refuse(changed, sound && cause.is_none()).await.err().filter(|_| retry == Retry::Never);
         Err(failure.unwrap_or(Failure { error, retry }))
     }
 }
@@ -205,10 +207,11 @@ impl tx::Inner {
         }
     }
 
-    /// Undoes the write. An error says that what its closure saw is gone too. `sound`: none of its statements failed.
-    async fn refuse(self, sound: bool) -> Result<(), Failure> {
+    /// Undoes the write. An error says that what its closure saw is gone too. `changed`: it set its savepoint. `sound`: none of
+    /// its statements failed.
+    async fn refuse(self, changed: bool, sound: bool) -> Result<(), Failure> {
         if let Some(turn) = self.turn.into_inner().expect("no holder panics") {
-            return turn.refuse(self.session, sound).await.map_err(Failure::from);
+            return turn.refuse(self.session, changed, sound).await.map_err(Failure::from);
         }
         if let Err(e) = self.session.rollback().await {
             tracing::debug!(service = self.db.0.service, error = %e, "rollback failed; the connection is dropped");

@@ -31,7 +31,7 @@ pub async fn starters_may_come_together(store: Store) {
     .await;
     let mut ran: Vec<String> = ran.into_iter().flat_map(|r| r.unwrap()).collect();
     ran.sort();
-    assert_eq!(ran, ["0001_cup", "0002_saucer", "system_0001", "system_0002"]);
+    assert_eq!(ran, ["0001_cup", "0002_saucer", "system_0001", "system_0002", "system_0003"]);
     let db = Db::open("shop", &store.cfg, &[both]).await.unwrap();
     assert_eq!(db.pending_migrations().await.unwrap(), Vec::<String>::new());
     assert_eq!(count(db.primary(), "saucer").await, 1);
@@ -39,8 +39,8 @@ pub async fn starters_may_come_together(store: Store) {
 
 pub async fn edited_migration_stops_the_start(store: Store) {
     let db = Db::open("shop", &store.cfg, &[CUPS]).await.unwrap();
-    assert_eq!(db.pending_migrations().await.unwrap(), ["system_0001", "system_0002", "0001_cup"]);
-    assert_eq!(db.migrate().await.unwrap(), ["system_0001", "system_0002", "0001_cup"]);
+    assert_eq!(db.pending_migrations().await.unwrap(), ["system_0001", "system_0002", "system_0003", "0001_cup"]);
+    assert_eq!(db.migrate().await.unwrap(), ["system_0001", "system_0002", "system_0003", "0001_cup"]);
     let edited = set(vec![Migration { name: "0001_cup", sql: "CREATE TABLE cup (id TEXT PRIMARY KEY)" }]);
     let e = migrate(&store, edited).await.unwrap_err();
     assert_eq!(e.reason(), "STORE_MISCONFIGURED");
@@ -56,8 +56,8 @@ pub async fn failed_migration_leaves_nothing(store: Store) {
     let e = migrate(&store, set(vec![first(), bad])).await.unwrap_err();
     assert!(e.message().contains("0002_saucer"), "{e}");
     let db = Db::open("shop", &store.cfg, &[set(vec![first(), SECOND])]).await.unwrap();
-    assert_eq!(db.pending_migrations().await.unwrap().len(), 4, "the failed run left something");
-    assert_eq!(db.migrate().await.unwrap().len(), 4);
+    assert_eq!(db.pending_migrations().await.unwrap().len(), 5, "the failed run left something");
+    assert_eq!(db.migrate().await.unwrap().len(), 5);
 }
 
 pub async fn order_is_kept(store: Store) {
@@ -76,12 +76,15 @@ pub async fn newer_schema_is_tolerated(store: Store) {
 /// A step of the platform's comes after steps that the service has taken long ago.
 pub async fn the_platform_adds_steps_of_its_own(store: Store) {
     let db = store.open().await;
-    let undo = "DELETE FROM migration WHERE name = 'system_0002'; DROP TABLE audit; DROP TABLE audit_head; \
+    let undo = "DELETE FROM migration WHERE name IN ('system_0002', 'system_0003'); DROP TABLE audit; DROP TABLE audit_head; \
          UPDATE migration SET id = 1 WHERE name = '0001_cup'";
     let function = if store.is_postgres() { "; DROP FUNCTION audit_insert_only" } else { "" };
     db.write(&cx(), async |tx| tx.execute_unprepared(&format!("{undo}{function}")).await.db().map(|_| ()))
         .await
         .unwrap();
-    assert_eq!(migrate(&store, set(vec![first(), SECOND])).await.unwrap(), ["system_0002", "0002_saucer"]);
+    assert_eq!(
+        migrate(&store, set(vec![first(), SECOND])).await.unwrap(),
+        ["system_0002", "system_0003", "0002_saucer"]
+    );
     assert!(migrate(&store, CUPS).await.unwrap().is_empty());
 }
