@@ -22,7 +22,11 @@ use proto::jangteo::{
     notification::v1::{CampaignStatus, Category, Channel},
     user::v1::{Contact, GetContactRequest},
 };
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+use tokio::sync::OnceCell;
 
 const BATCH: u64 = 64;
 /// Deliveries that are under way at once.
@@ -31,6 +35,14 @@ const PARALLEL: usize = 16;
 const RUN: usize = 1024;
 /// How long what could not even be prepared waits.
 const PAUSE: TimeDelta = TimeDelta::seconds(10);
+
+/// What the deliveries of a batch share.
+struct Batch {
+    notices: HashMap<String, store::notification::Model>,
+    /// Of everybody in the batch.
+    preferences: HashMap<String, Preferences>,
+    contacts: Mutex<HashMap<String, Arc<OnceCell<Contact>>>>,
+}
 
 /// Where a parcel goes.
 struct Address {
@@ -66,34 +78,55 @@ impl Notifications {
                 return Ok(());
             }
             done += due.len();
-            let each = stream::iter(due.into_iter().map(|d| Ok(self.deliver_one(&cx, d))));
+            let batch = &self.batch(&due).await?;
+            let each = stream::iter(due.into_iter().map(|d| Ok(self.deliver_one(&cx, batch, d))));
             each.try_buffer_unordered(PARALLEL).try_collect::<()>().await?;
         }
         Ok(())
     }
 
-    async fn deliver_one(&self, cx: &Call, seen: Model) -> Result<()> {
+    async fn batch(&self, due: &[Model]) -> Result<Batch> {
+        let conn = self.db.primary();
+        let notices: Vec<String> = due.iter().map(|d| d.notification_id.clone()).collect();
+        let notices = store::notification::find_many(conn, &notices).await?;
+        let mut people: Vec<String> = due.iter().map(|d| d.user_id.clone()).collect();
+        people.sort_unstable();
+        people.dedup();
+        let mut preferences = store::preference::find_many(conn, &people).await?;
+        for person in people {
+            preferences.entry(person).or_default();
+        }
+        let notices = notices.into_iter().map(|n| (n.notification_id.clone(), n)).collect();
+        Ok(Batch { notices, preferences, contacts: Mutex::default() })
+    }
+
+    async fn deliver_one(&self, cx: &Call, batch: &Batch, seen: Model) -> Result<()> {
         if seen.state == State::Sending.name() {
             return self.bury(cx, &seen).await;
         }
-        let course = seen.course();
-        let step = match self.prepare(cx, &seen, &course).await {
-            Ok(step) => step,
-            Err(e) if matches!(e.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted) => {
-                tracing::warn!(delivery_id = seen.delivery_id, error = ?e, "a delivery waits for what it needs");
-                Step::Turn(course.clone().defer(cx.now + PAUSE))
+        let mut course = seen.course();
+        loop {
+            let step = match self.prepare(cx, batch, &seen, &course).await {
+                Ok(step) => step,
+                Err(e) if matches!(e.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted) => {
+                    tracing::warn!(delivery_id = seen.delivery_id, error = ?e, "a delivery waits for what it needs");
+                    Step::Turn(course.clone().defer(cx.now + PAUSE))
+                }
+                Err(e) => {
+                    tracing::error!(delivery_id = seen.delivery_id, error = ?e, "a delivery can't be prepared");
+                    Step::Turn(Course { state: State::Failed, reason: "BROKEN".to_owned(), ..course.clone() })
+                }
+            };
+            match step {
+                // Ways that can't be gone are passed at once; the claim of the one that can says so.
+                Step::Turn(to) if to.state == State::Waiting && to.at > course.at => course = to,
+                Step::Turn(to) => {
+                    let write = async |tx| store::delivery::advance(&tx, &seen, seen.attempts, &to).await;
+                    self.db.write(cx, write).await?;
+                    return Ok(());
+                }
+                Step::Go(ready) => return self.attempt(cx, &seen, course, &ready).await,
             }
-            Err(e) => {
-                tracing::error!(delivery_id = seen.delivery_id, error = ?e, "a delivery can't be prepared");
-                Step::Turn(Course { state: State::Failed, reason: "BROKEN".to_owned(), ..course.clone() })
-            }
-        };
-        match step {
-            Step::Turn(to) => {
-                self.db.write(cx, async |tx| store::delivery::advance(&tx, &seen, seen.attempts, &to).await).await?;
-                Ok(())
-            }
-            Step::Go(ready) => self.attempt(cx, &seen, course, &ready).await,
         }
     }
 
@@ -116,27 +149,28 @@ impl Notifications {
         self.senders.of(channel).len().max(1)
     }
 
-    async fn prepare(&self, cx: &Call, seen: &Model, course: &Course) -> Result<Step> {
-        let (conn, now, channel) = (self.db.primary(), cx.now, course.channel());
+    async fn prepare(&self, cx: &Call, batch: &Batch, seen: &Model, course: &Course) -> Result<Step> {
+        let (now, channel) = (cx.now, course.channel());
         let turn = |to: Course| Ok(Step::Turn(to));
-        let notice = store::notification::find(conn, &seen.notification_id).await?;
-        let Some((notice, kind)) = notice.and_then(|n| n.kind().map(|kind| (n, kind))) else {
+        let notice = batch.notices.get(&seen.notification_id);
+        let (Some((notice, kind)), Some(preferences)) =
+            (notice.and_then(|n| n.kind().map(|kind| (n, kind))), batch.preferences.get(&seen.user_id))
+        else {
             return turn(Course { state: State::Skipped, reason: "FORGOTTEN".to_owned(), ..course.clone() });
         };
-        let preferences = store::preference::find(conn, &seen.user_id).await?;
-        if let Some(why) = self.unwanted(&notice, kind, channel, &preferences).await? {
+        if let Some(why) = self.unwanted(notice, kind, channel, preferences).await? {
             return turn(course.clone().skip(why, now));
         }
         if let Some(until) = preferences.not_before(kind, channel, now) {
             return turn(course.clone().defer(until));
         }
-        let contact = self.contact(cx, &seen.user_id, channel).await?;
+        let contact = self.contact(cx, batch, &seen.user_id, channel).await?;
         let (addresses, why) = self.addresses(seen, course, &contact).await?;
         if addresses.is_empty() {
             return turn(course.clone().skip(why, now));
         }
-        let lang = self.language(&preferences, &contact, &seen.user_id).await?;
-        let words = self.reader.words(std::slice::from_ref(&notice), lang).await?.remove(0);
+        let lang = self.language(preferences, &contact, &seen.user_id).await?;
+        let words = self.reader.words(std::slice::from_ref(notice), lang).await?.remove(0);
         let Some(words) = words else {
             return turn(Course { state: State::Skipped, reason: "ERASED".to_owned(), ..course.clone() });
         };
@@ -175,14 +209,16 @@ impl Notifications {
     }
 
     /// Push needs no more than the devices.
-    async fn contact(&self, cx: &Call, user_id: &str, channel: Channel) -> Result<Contact> {
+    async fn contact(&self, cx: &Call, batch: &Batch, user_id: &str, channel: Channel) -> Result<Contact> {
         if channel == Channel::Push {
             return Ok(Contact::default());
         }
-        match self.user.get_contact(cx, GetContactRequest { user_id: user_id.to_owned() }).await {
+        let known = batch.contacts.lock().expect("no holder panics").entry(user_id.to_owned()).or_default().clone();
+        let ask = async || match self.user.get_contact(cx, GetContactRequest { user_id: user_id.to_owned() }).await {
             Err(e) if e.code() == Code::NotFound => Ok(Contact::default()),
             contact => contact,
-        }
+        };
+        known.get_or_try_init(ask).await.cloned()
     }
 
     /// Where an attempt goes, or why it goes nowhere.
@@ -204,9 +240,13 @@ impl Notifications {
 
     async fn devices(&self, user_id: &str) -> Result<Vec<Address>> {
         let conn = self.db.primary();
+        let devices = store::device::of(conn, user_id).await?;
+        if devices.is_empty() {
+            return Ok(Vec::new());
+        }
         let Some(key) = self.reader.sealer.find(conn, user_id).await? else { return Ok(Vec::new()) };
         let mut addresses = Vec::new();
-        for device in store::device::of(conn, user_id).await? {
+        for device in devices {
             if let Some(sender) = self.senders.push(device.push_service()) {
                 let (sender, to) = (sender.clone(), device.token(&key)?);
                 addresses.push(Address { sender, to, device_id: Some(device.device_id) });
@@ -230,7 +270,7 @@ impl Notifications {
         names.dedup();
         let (provider, channel) = (&names.join(","), course.channel());
         let claim = async |tx: kit::db::Tx| {
-            let mine = store::delivery::claim(&tx, seen, until).await?;
+            let mine = store::delivery::claim(&tx, seen, &course, until).await?;
             if mine {
                 store::attempt::begin(&tx, &seen.delivery_id, attempt, channel, provider, &ready.quiet).await?;
             }

@@ -131,14 +131,13 @@ pub async fn gathered<C: ConnectionTrait>(conn: &C, user_id: &str, now: Time, li
     oldest(conn, in_state(State::Gathering, now).add(Column::UserId.eq(user_id)), limit).await
 }
 
-/// Takes a delivery up, unless somebody else did since it was read.
-pub async fn claim(tx: &Tx, seen: &Model, until: Time) -> Result<bool> {
+/// Takes a delivery up at this point of its course, unless somebody else did since it was read.
+pub async fn claim(tx: &Tx, seen: &Model, at: &Course, until: Time) -> Result<bool> {
     let update = ActiveModel {
         state: Set(State::Sending.name().to_owned()),
         attempts: Set(seen.attempts + 1),
         due_time: Set(micros(until)),
-        update_time: Set(micros(tx.now())),
-        ..Default::default()
+        ..moved(at, tx.now())
     };
     change(tx, seen, seen.attempts, update).await
 }
