@@ -55,7 +55,7 @@ impl Payments {
             Some(charge) if !row.taking_points => self.enquire(cx, &charge).await,
             _ => {
                 self.put_off(cx, order_id).await?;
-                self.drive(cx, order_id, false).await
+                self.drive(cx, order_id, false).await.map(drop)
             }
         }
     }

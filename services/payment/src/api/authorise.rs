@@ -79,8 +79,7 @@ impl Payments {
         };
         let row = if begun {
             crash_point!("payment.authorise.after_intent");
-            self.drive(&cx, &ask.order_id, true).await?;
-            store::payment::must_find(self.db.primary(), &ask.order_id).await?
+            self.drive(&cx, &ask.order_id, true).await?
         } else {
             self.outcome(&cx, &ask.order_id).await?
         };
@@ -184,12 +183,13 @@ impl Payments {
         Ok(true)
     }
 
-    /// Takes the attempt as far as it goes. `fresh`: it was begun by this very call, so no provider can have been asked before.
-    pub(crate) async fn drive(&self, cx: &Call, order_id: &str, fresh: bool) -> Result<()> {
+    /// Takes the attempt as far as it goes, and answers how it stands. `fresh`: it was begun by this very call, so no provider can
+    /// have been asked before.
+    pub(crate) async fn drive(&self, cx: &Call, order_id: &str, fresh: bool) -> Result<Model> {
         loop {
             let row = store::payment::must_find(self.db.primary(), order_id).await?;
             if row.status() != Status::Pending {
-                return Ok(());
+                return Ok(row);
             }
             let moved = if row.taking_points {
                 self.take_points(cx, &row).await?
@@ -204,7 +204,7 @@ impl Payments {
                 true
             };
             if !moved {
-                return Ok(());
+                return Ok(row);
             }
         }
     }
