@@ -3,6 +3,7 @@
 mod attempt;
 mod authorise;
 mod capture;
+mod checkout;
 mod methods;
 mod payouts;
 mod points;
@@ -14,6 +15,7 @@ mod webhook;
 
 use crate::{
     Payments,
+    checkout::html,
     domain::{
         Fault,
         ledger::{Account, Kind, Overdrawn},
@@ -150,6 +152,14 @@ impl Api for Payments {
         })
     }
 
+    async fn get_checkout(&self, cx: Call, req: wire::GetCheckoutRequest) -> Result<HttpBody> {
+        self.checkout_page(&cx, &req.token).await
+    }
+
+    async fn return_from_checkout(&self, cx: Call, req: wire::ReturnFromCheckoutRequest) -> Result<HttpBody> {
+        self.come_back(&cx, &req.token, &req.body.unwrap_or_default().data).await
+    }
+
     async fn get_sandbox_checkout(&self, _cx: Call, req: wire::GetSandboxCheckoutRequest) -> Result<HttpBody> {
         Ok(html(self.sandbox(&req.token)?.page(&req.token).await?))
     }
@@ -158,10 +168,6 @@ impl Api for Payments {
         let decision = Decision::parse(&req.body.unwrap_or_default().data)?;
         Ok(html(self.sandbox(&req.token)?.decide(&req.token, decision).await?))
     }
-}
-
-fn html(page: String) -> HttpBody {
-    HttpBody { content_type: "text/html; charset=utf-8".to_owned(), data: page.into_bytes(), extensions: Vec::new() }
 }
 
 impl Payments {

@@ -66,7 +66,7 @@ impl Payments {
         self.postpone(cx, charge).await?;
         let provider = self.router.named(&charge.provider)?;
         let answer =
-            self.router.call(&**provider, "look_up", self.limit(cx), provider.look_up(&charge.reference())).await;
+            self.router.call(&**provider, "look_up", self.limit(cx), provider.look_up(&charge.reference(cx.now))).await;
         let seen = match answer.unwrap_or_else(|| Err("no answer in time".into())) {
             Ok(seen) => seen,
             Err(why) => {

@@ -11,6 +11,7 @@
 
 mod api;
 mod check;
+mod checkout;
 pub mod domain;
 mod events;
 mod migrations;
@@ -58,6 +59,8 @@ pub struct Config {
     pub reconcile_every_secs: u64,
     /// Where a buyer's browser goes after a confirmation.
     pub return_url: String,
+    /// Before the paths of our own pages, which providers need whose window takes a form: `https://market.example`.
+    pub public_url: String,
     pub providers: Providers,
 }
 
@@ -75,6 +78,7 @@ impl Default for Config {
             give_up_secs: 600,
             reconcile_every_secs: 3_600,
             return_url: String::new(),
+            public_url: String::new(),
             providers: Providers::default(),
         }
     }

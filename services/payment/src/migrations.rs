@@ -7,4 +7,5 @@ pub const MIGRATIONS: Migrations = Migrations(&[
     Migration { name: "0002_payments", sql: include_str!("migrations/0002_payments.sql") },
     Migration { name: "0003_sandbox", sql: include_str!("migrations/0003_sandbox.sql") },
     Migration { name: "0004_refunds_before", sql: include_str!("migrations/0004_refunds_before.sql") },
+    Migration { name: "0005_checkouts", sql: include_str!("migrations/0005_checkouts.sql") },
 ]);

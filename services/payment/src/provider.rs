@@ -11,6 +11,7 @@
 //! A provider is added in [`configured`] alone: its section of the configuration, its constructor.
 
 pub mod configured;
+mod decline;
 mod graves;
 pub mod health;
 pub mod http;
@@ -20,9 +21,11 @@ pub mod sandbox;
 pub mod stripe;
 pub mod toss;
 
+pub use decline::Decline;
+
 use async_trait::async_trait;
 use jangteo_core::{Money, Time};
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 use zeroize::Zeroizing;
 
 #[async_trait]
@@ -45,6 +48,24 @@ pub trait Provider: Send + Sync + 'static {
     /// Sets the money aside, or asks the buyer to confirm first. Providers that know no authorisation take the money here,
     /// do nothing in `capture`, and give it back in `void`.
     async fn authorise(&self, charge: &Charge) -> Outcome<Taken>;
+
+    /// The form that opens its window, where the buyer's browser has to post one to get there: on our page at
+    /// [`Charge::checkout_url`]. `None`: it has no such window.
+    fn page(&self, _charge: &Charge, _now: Time) -> Option<Page> {
+        None
+    }
+
+    /// What [`Provider::confirm`] needs of the form with which its window sends the buyer's browser back to us. `None`: it
+    /// does not say that the buyer got through. Nothing of it is true because it says so.
+    fn returned(&self, _charge: &Charge, _form: &[u8]) -> Option<String> {
+        None
+    }
+
+    /// Goes on with a charge whose buyer came back. `slip` is what [`Provider::returned`] made of the form, and is written down
+    /// first. Called once for a charge, and again after [`Outcome::NotTaken`] alone: what else became of it says `look_up`.
+    async fn confirm(&self, _charge: &Charge, _slip: &str) -> Outcome<Taken> {
+        Outcome::NotTaken("it waits for nobody to come back".into())
+    }
 
     /// Takes what was set aside. `Declined`: it is not held any more.
     async fn capture(&self, charge: &ChargeRef) -> Outcome<()>;
@@ -74,6 +95,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Verifies a webhook and reads what it says. `headers` by lower-case name, only those that `ReceiveWebhook`'s policy names.
     async fn verify_webhook(&self, headers: &BTreeMap<String, String>, body: &[u8], now: Time) -> Verified;
 
+    /// Whether it says what it booked. What doesn't is not compared with the books.
+    fn has_statement(&self) -> bool {
+        true
+    }
+
     /// What was booked in `from..to`: captured charges, refunds, payouts. `Err`: it could not be asked, and why.
     async fn statement(&self, from: Time, to: Time) -> Result<Vec<Line>, String>;
 }
@@ -93,52 +119,6 @@ pub enum Outcome<T> {
     NotTaken(String),
     /// It may have happened or not, or may yet.
     Unknown(String),
-}
-
-/// Why a charge is declined. The names are those of `Payment.decline_reason`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decline {
-    InsufficientFunds,
-    CardDeclined,
-    ExpiredCard,
-    InvalidCard,
-    LimitExceeded,
-    AuthenticationFailed,
-    SuspectedFraud,
-    ProviderUnavailable,
-    CancelledByUser,
-}
-
-impl Decline {
-    const ALL: [Decline; 9] = [
-        Decline::InsufficientFunds,
-        Decline::CardDeclined,
-        Decline::ExpiredCard,
-        Decline::InvalidCard,
-        Decline::LimitExceeded,
-        Decline::AuthenticationFailed,
-        Decline::SuspectedFraud,
-        Decline::ProviderUnavailable,
-        Decline::CancelledByUser,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Decline::InsufficientFunds => "INSUFFICIENT_FUNDS",
-            Decline::CardDeclined => "CARD_DECLINED",
-            Decline::ExpiredCard => "EXPIRED_CARD",
-            Decline::InvalidCard => "INVALID_CARD",
-            Decline::LimitExceeded => "LIMIT_EXCEEDED",
-            Decline::AuthenticationFailed => "AUTHENTICATION_FAILED",
-            Decline::SuspectedFraud => "SUSPECTED_FRAUD",
-            Decline::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
-            Decline::CancelledByUser => "CANCELLED_BY_USER",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Decline> {
-        Decline::ALL.into_iter().find(|d| d.name() == name)
-    }
 }
 
 /// What a buyer pays with, as far as choosing a provider goes.
@@ -210,6 +190,18 @@ pub struct Charge {
     pub instrument: Instrument,
     /// Where the buyer's browser goes after a confirmation.
     pub return_url: String,
+    /// Our page for it, whose last part nobody can guess; forms come back to the same with `:return` behind it. Empty: it is
+    /// not configured where that is.
+    pub checkout_url: String,
+}
+
+/// A form that a buyer's browser posts to open a provider's window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub url: String,
+    /// What its texts are sent in: `euc-kr`.
+    pub charset: &'static str,
+    pub fields: Vec<(&'static str, String)>,
 }
 
 /// A charge that was asked for.
@@ -221,6 +213,8 @@ pub struct ChargeRef {
     pub provider_ref: Option<String>,
     /// Whether it counts, or may yet: what was given up is not to be confirmed.
     pub wanted: bool,
+    /// How long ago it was about to be confirmed. `None`: it was not, and once it is unwanted never will be.
+    pub confirmed: Option<Duration>,
 }
 
 /// Of a charge that was authorised.
@@ -354,13 +348,6 @@ impl LineKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn decline_reasons_are_read_as_they_are_written() {
-        for d in Decline::ALL {
-            assert_eq!(Decline::parse(d.name()), Some(d));
-        }
-    }
 
     #[test]
     fn a_card_shows_nothing_of_itself() {

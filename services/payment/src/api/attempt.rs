@@ -2,6 +2,7 @@
 
 use super::points::give_back;
 use crate::{
+    checkout::random_hex,
     domain::{
         self, again, charge,
         ledger::{Account, Kind, Transfer},
@@ -43,6 +44,9 @@ pub(super) async fn ask_first(
         capture_time: 0,
         create_time: now,
         update_time: now,
+        checkout_token: random_hex()?,
+        slip: String::new(),
+        confirm_time: 0,
     };
     store::charge::insert(tx, row).await
 }

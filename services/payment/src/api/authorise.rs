@@ -246,7 +246,7 @@ impl Payments {
     /// `false`: it has not said.
     pub(crate) async fn ask_provider(&self, cx: &Call, charge: &store::charge::Model, fresh: bool) -> Result<bool> {
         let provider = self.router.named(&charge.provider)?;
-        let asked = charge.charge(&self.cfg.return_url);
+        let asked = charge.charge(&self.cfg.return_url, &self.cfg.public_url);
         let outcome = self.router.ask(&**provider, "authorise", self.limit(cx), provider.authorise(&asked)).await;
         crash_point!("payment.authorise.after_provider");
         let seen = match outcome {

@@ -54,7 +54,7 @@ impl Payments {
         let Some(charge) = store::charge::live(self.db.primary(), order_id).await? else { return Ok(()) };
         let provider = self.router.named(&charge.provider)?;
         let outcome =
-            self.router.ask(&**provider, "capture", self.limit(cx), provider.capture(&charge.reference())).await;
+            self.router.ask(&**provider, "capture", self.limit(cx), provider.capture(&charge.reference(cx.now))).await;
         crash_point!("payment.capture.after_provider");
         let write = async |tx: Tx| {
             let mut row = store::payment::must_lock(&tx, order_id).await?;

@@ -188,7 +188,7 @@ impl Payments {
         let provider = self.router.named(&charge.provider)?;
         let (amount, before) = (domain::krw(row.money()), domain::krw(row.money_before));
         let refund = RefundRef { key: row.refund_id.clone(), amount, before, reason: row.reason.clone() };
-        let charge = charge.reference();
+        let charge = charge.reference(cx.now);
         let outcome = self.router.ask(&**provider, "refund", self.limit(cx), provider.refund(&charge, &refund)).await;
         crash_point!("payment.refund.after_provider");
         let write = async |tx: Tx| {

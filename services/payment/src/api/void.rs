@@ -54,7 +54,8 @@ impl Payments {
     /// Gives a charge up at its provider, or has a job try again.
     pub(crate) async fn give_up(&self, cx: &Call, charge: &store::charge::Model) -> Result<()> {
         let provider = self.router.named(&charge.provider)?;
-        let outcome = self.router.ask(&**provider, "void", self.limit(cx), provider.void(&charge.reference())).await;
+        let outcome =
+            self.router.ask(&**provider, "void", self.limit(cx), provider.void(&charge.reference(cx.now))).await;
         crash_point!("payment.void.after_provider");
         let about = &About::Key(charge.key.clone());
         let write = async |tx: Tx| {

@@ -61,8 +61,10 @@ impl Payments {
                     return Ok(None);
                 };
                 let named = self.router.named(provider)?;
-                let answer =
-                    self.router.call(&**named, "look_up", self.limit(cx), named.look_up(&charge.reference())).await;
+                let answer = self
+                    .router
+                    .call(&**named, "look_up", self.limit(cx), named.look_up(&charge.reference(cx.now)))
+                    .await;
                 answer.unwrap_or_else(|| Err("no answer in time".into())).map(Some).map_err(unasked)
             }
         }

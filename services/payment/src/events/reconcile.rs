@@ -33,7 +33,7 @@ impl Payments {
         }
         // The last day that is over, and was when the last lines of it can have been booked.
         let day = (now - SLACK).div_euclid(DAY) - 1;
-        for provider in self.router.all() {
+        for provider in self.router.all().filter(|p| p.has_statement()) {
             if let Err(error) = self.reconcile_through(&cx, &**provider, day).await {
                 tracing::warn!(provider = provider.name(), error = ?error, "a statement was not compared; it comes again");
             }

@@ -5,7 +5,7 @@ use jangteo_core::{Error, Result};
 use reqwest::{Client, RequestBuilder, Url};
 use serde::Deserialize;
 use serde_json::Value;
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 use zeroize::Zeroizing;
 
 /// No page of a statement is longer.
@@ -103,6 +103,16 @@ pub fn client() -> Result<Client> {
 
 /// Asks once.
 pub async fn ask(request: RequestBuilder) -> Result<Answer, Silence> {
+    let (status, bytes) = fetch(request).await?;
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    if body.is_null() && (200..300).contains(&status) && status != NO_CONTENT {
+        return Err(Silence::Unknown(format!("{status} without an answer")));
+    }
+    Ok(Answer { status, body })
+}
+
+/// Asks once, whatever is answered: its status and its bytes.
+pub async fn fetch(request: RequestBuilder) -> Result<(u16, Vec<u8>), Silence> {
     let mut answer = request.send().await.map_err(|e| {
         let unsent = e.is_connect() || e.is_builder();
         let why = e.without_url().to_string();
@@ -117,11 +127,7 @@ pub async fn ask(request: RequestBuilder) -> Result<Answer, Silence> {
             return Err(Silence::Unknown("the answer is too long".into()));
         }
     }
-    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    if body.is_null() && (200..300).contains(&status) && status != NO_CONTENT {
-        return Err(Silence::Unknown(format!("{status} without an answer")));
-    }
-    Ok(Answer { status, body })
+    Ok((status, bytes))
 }
 
 /// `application/x-www-form-urlencoded`, for bodies and queries.
@@ -129,6 +135,20 @@ pub fn form(fields: &[(&str, &str)]) -> String {
     let mut url = Url::parse("form:").expect("a URL");
     url.query_pairs_mut().extend_pairs(fields);
     url.query().unwrap_or_default().to_owned()
+}
+
+/// The fields of a form. `None`: one of them is there twice, and nobody knows which counts.
+pub fn fields(form: &[u8]) -> Option<BTreeMap<String, String>> {
+    let mut fields = BTreeMap::new();
+    let mut url = Url::parse("form:").expect("a URL");
+    // What is no UTF-8 is a text in the provider's own encoding, which nobody reads here.
+    url.set_query(Some(String::from_utf8_lossy(form).trim()));
+    for (name, value) in url.query_pairs() {
+        if fields.insert(name.into_owned(), value.into_owned()).is_some() {
+            return None;
+        }
+    }
+    Some(fields)
 }
 
 /// One piece of a path: whatever `text` holds, it stays within.
@@ -171,6 +191,15 @@ mod tests {
     #[test]
     fn a_secret_shows_nothing_of_itself() {
         assert_eq!(format!("{:?}", Secret::from("sk_live_1".to_owned())), "[redacted]");
+    }
+
+    #[test]
+    fn a_form_says_each_thing_once() {
+        let form = fields(b"P_STATUS=00&P_RMESG1=\xbc\xba\xb0\xf8&P_NOTI=a%26b%3Dc+d&P_X\n").unwrap();
+        let value = |name: &str| form.get(name).map(String::as_str);
+        assert_eq!([value("P_STATUS"), value("P_NOTI"), value("P_X")], [Some("00"), Some("a&b=c d"), Some("")]);
+        assert_eq!(fields(b"P_STATUS=01&P_STATUS=00"), None);
+        assert_eq!(fields(b"a=1#b=2").unwrap()["a"], "1#b=2");
     }
 
     #[test]

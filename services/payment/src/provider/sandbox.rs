@@ -12,6 +12,7 @@ use super::{
     RefundRef, Standing, Taken, Token, Verified,
 };
 use crate::{
+    checkout::random_hex,
     domain::{krw, ledger::transfer_id},
     store::sandbox::{self as store, Model},
 };
@@ -19,10 +20,7 @@ use async_trait::async_trait;
 use cards::Scenario;
 use jangteo_core::{Call, Clock, Error, Result, Time, micros};
 use kit::db::Db;
-use ring::{
-    hmac,
-    rand::{SecureRandom, SystemRandom},
-};
+use ring::hmac;
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -208,12 +206,6 @@ fn standing(state: &str, provider_ref: String, redirect_url: String, why: &str) 
         "DECLINED" => Standing::Declined(Decline::parse(why).unwrap_or(Decline::CardDeclined)),
         _ => Standing::Pending,
     }
-}
-
-fn random_hex() -> Result<String> {
-    let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::internal("no randomness"))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 #[async_trait]

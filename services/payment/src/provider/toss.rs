@@ -164,7 +164,7 @@ impl Toss {
             answer.body
         } else if matches!(answer.text("/code"), "ALREADY_PROCESSED_PAYMENT" | "DUPLICATED_ORDER_ID") {
             let (key, amount) = (charge.key.clone(), charge.amount);
-            let charge = ChargeRef { key, amount, provider_ref: None, wanted: true };
+            let charge = ChargeRef { key, amount, provider_ref: None, wanted: true, confirmed: None };
             self.payment(&charge).await?.unwrap_or_default()
         } else {
             return Ok(decline::refused(&answer));

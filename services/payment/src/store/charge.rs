@@ -5,9 +5,10 @@ use crate::{
     domain::{charge::State, krw},
     provider::{About, Charge, ChargeRef, Instrument, Method},
 };
-use jangteo_core::{Error, Result, micros};
+use jangteo_core::{Error, Result, Time, micros};
 use kit::db::{DbResult, Tx};
 use sea_orm::{ConnectionTrait, QueryFilter, QueryOrder, QuerySelect, entity::prelude::*};
+use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "charge")]
@@ -34,6 +35,12 @@ pub struct Model {
     pub capture_time: i64,
     pub create_time: i64,
     pub update_time: i64,
+    /// The last part of the address of its own page; empty in older rows.
+    pub checkout_token: String,
+    /// What its buyer's browser came back with; empty: it has not.
+    pub slip: String,
+    /// When the provider was told to go on with it; 0: it was not.
+    pub confirm_time: i64,
 }
 
 rows!(insert, save);
@@ -50,8 +57,8 @@ impl Model {
         state.name().clone_into(&mut self.state);
     }
 
-    /// As the provider is asked for it.
-    pub fn charge(&self, return_url: &str) -> Charge {
+    /// As the provider is asked for it. `public_url` is before the address of its page.
+    pub fn charge(&self, return_url: &str, public_url: &str) -> Charge {
         let instrument = self.instrument.clone();
         Charge {
             key: self.key.clone(),
@@ -64,13 +71,24 @@ impl Model {
                 _ => Instrument::BankTransfer(instrument),
             },
             return_url: return_url.to_owned(),
+            checkout_url: match public_url.is_empty() || self.checkout_token.is_empty() {
+                true => String::new(),
+                false => format!("{}/v1/payments/checkout/{}", public_url.trim_end_matches('/'), self.checkout_token),
+            },
         }
     }
 
-    pub fn reference(&self) -> ChargeRef {
+    pub fn reference(&self, now: Time) -> ChargeRef {
         let provider_ref = (!self.provider_ref.is_empty()).then(|| self.provider_ref.clone());
         let wanted = self.state().is_ok_and(State::is_live);
-        ChargeRef { key: self.key.clone(), amount: krw(self.amount), provider_ref, wanted }
+        let age = u64::try_from(micros(now) - self.confirm_time).unwrap_or(0);
+        let confirmed = (self.confirm_time > 0).then(|| Duration::from_micros(age));
+        ChargeRef { key: self.key.clone(), amount: krw(self.amount), provider_ref, wanted, confirmed }
+    }
+
+    /// Whether its buyer is to confirm it, and has not come back yet.
+    pub fn awaits_return(&self) -> Result<bool> {
+        Ok(self.state()? == State::ActionRequired && self.slip.is_empty())
     }
 
     /// The providers that may still be asked, each with its instrument.
@@ -99,6 +117,11 @@ pub async fn about<C: ConnectionTrait>(conn: &C, provider: &str, about: &About) 
         About::ProviderRef(id) => select.filter(Column::ProviderRef.eq(id)),
     };
     select.one(conn).await.db()
+}
+
+pub async fn at_checkout<C: ConnectionTrait>(conn: &C, token: &str) -> Result<Model> {
+    let row = Entity::find().filter(Column::CheckoutToken.eq(token)).one(conn).await.db()?;
+    row.filter(|row| !row.checkout_token.is_empty()).ok_or_else(|| Error::not_found("checkout", token))
 }
 
 pub async fn change(tx: &Tx, row: Model) -> Result<()> {

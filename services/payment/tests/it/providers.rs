@@ -129,11 +129,12 @@ pub fn charge(instrument: Instrument, amount: i64) -> Charge {
         amount: won(amount),
         instrument,
         return_url: "https://market.example/paid".into(),
+        checkout_url: "https://market.example/v1/payments/checkout/0123".into(),
     }
 }
 
 pub fn reference(charge: &Charge, provider_ref: Option<String>) -> ChargeRef {
-    ChargeRef { key: charge.key.clone(), amount: charge.amount, provider_ref, wanted: true }
+    ChargeRef { key: charge.key.clone(), amount: charge.amount, provider_ref, wanted: true, confirmed: None }
 }
 
 /// After others of `before` won.

@@ -239,6 +239,7 @@ pub async fn a_charge_that_never_arrives_is_given_up(kind: Kind) {
         amount: jangteo_core::Money::new(700, jangteo_core::Currency::KRW),
         instrument: payment::provider::Instrument::EasyPay("kakaopay".into()),
         return_url: String::new(),
+        checkout_url: String::new(),
     };
     assert!(matches!(w.sandbox.authorise(&late).await, Outcome::Declined(_)));
     assert_eq!(w.count("charge", "state = 'VOIDED'").await, 1);

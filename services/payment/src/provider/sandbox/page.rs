@@ -2,13 +2,13 @@
 
 use super::{Sandbox, webhook};
 use crate::{
+    checkout::{document, escaped, link},
     domain::Fault,
     provider::Decline,
     store::sandbox::{self as store, Model},
 };
 use jangteo_core::{Error, Result};
 use kit::db::Tx;
-use std::fmt::Write;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -81,28 +81,11 @@ impl Sandbox {
 
 fn done(row: &Model) -> String {
     let said = if matches!(row.state.as_str(), "AUTHORISED" | "CAPTURED") { "Approved." } else { "Not approved." };
-    // Anything but the web would be a script.
-    let back = match row.return_url.starts_with("https://") || row.return_url.starts_with("http://") {
-        true => format!(" <a href=\"{}\">Back to the shop</a>", escaped(&row.return_url)),
-        false => String::new(),
-    };
-    html(&format!("<p>{said}{back}</p>"))
+    html(&format!("<p>{said}{}</p>", link(&row.return_url, "Back to the shop")))
 }
 
 fn html(body: &str) -> String {
-    let head = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">";
-    format!("{head}<title>Sandbox bank</title><h1>Sandbox bank</h1>{body}</html>")
-}
-
-fn escaped(text: &str) -> String {
-    text.chars().fold(String::new(), |mut out, c| {
-        if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':') {
-            out.push(c);
-        } else {
-            let _ = write!(out, "&#{};", c as u32);
-        }
-        out
-    })
+    document("en", "Sandbox bank", body)
 }
 
 #[cfg(test)]
@@ -116,10 +99,5 @@ mod tests {
         for bad in [b"".as_slice(), b"decision=maybe", b"\xff", b"{}"] {
             assert!(Decision::parse(bad).is_err());
         }
-    }
-
-    #[test]
-    fn nothing_from_outside_is_markup() {
-        assert_eq!(escaped("\"><script>"), "&#34;&#62;&#60;script&#62;");
     }
 }
