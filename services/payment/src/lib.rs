@@ -145,7 +145,7 @@ impl Service for Payments {
 
     async fn build(cx: &Boot<Config>) -> Result<Self> {
         let cfg = cx.config().clone();
-        let mut providers = cfg.providers.outside()?;
+        let mut providers = cfg.providers.outside(&cx.db(), &cx.clock())?;
         let alone = cx.embedded() && providers.is_empty();
         let sandbox = cfg.providers.sandbox.clone().or_else(|| alone.then(Default::default)).filter(|s| s.enabled);
         let sandbox = sandbox.map(|s| {

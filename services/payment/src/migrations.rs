@@ -8,4 +8,5 @@ pub const MIGRATIONS: Migrations = Migrations(&[
     Migration { name: "0003_sandbox", sql: include_str!("migrations/0003_sandbox.sql") },
     Migration { name: "0004_refunds_before", sql: include_str!("migrations/0004_refunds_before.sql") },
     Migration { name: "0005_checkouts", sql: include_str!("migrations/0005_checkouts.sql") },
+    Migration { name: "0006_sendings", sql: include_str!("migrations/0006_sendings.sql") },
 ]);

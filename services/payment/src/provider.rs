@@ -15,6 +15,7 @@ mod decline;
 mod graves;
 pub mod health;
 pub mod http;
+pub mod inicis;
 pub mod paypal;
 pub mod router;
 pub mod sandbox;

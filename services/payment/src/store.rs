@@ -11,6 +11,7 @@ pub mod points;
 pub mod progress;
 pub mod refund;
 pub mod sandbox;
+pub mod sending;
 pub mod settlement;
 pub mod webhook;
 

@@ -5,6 +5,8 @@ mod support;
 
 #[path = "it/cards.rs"]
 mod cards;
+#[path = "it/checkouts.rs"]
+mod checkouts;
 #[path = "it/checks.rs"]
 mod checks;
 #[path = "it/paying.rs"]
@@ -78,6 +80,14 @@ testbed::both! {
         no_number_reaches_a_store_or_a_log,
         cards_belong_to_one_person,
         bad_cards_are_refused, an_erased_person_s_cards_and_accounts_go;
+    checkouts:
+        a_buyer_pays_in_the_window,
+        who_did_not_get_through_may_try_again,
+        two_returns_at_once_take_the_money_once,
+        a_return_races_with_a_void,
+        an_approval_that_was_not_sent_is_given_up,
+        refunds_race_and_each_is_given_once,
+        a_trade_takes_the_money_once_though_answers_get_lost;
     statements:
         books_that_agree_show_nothing,
         every_difference_is_noted_once;

@@ -2,7 +2,9 @@
 //! of them, and what is peculiar to one in its own file.
 
 #[path = "providers/fake.rs"]
-mod fake;
+pub mod fake;
+#[path = "providers/inicis.rs"]
+pub mod inicis;
 #[path = "providers/paypal.rs"]
 mod paypal;
 #[path = "providers/stripe.rs"]
@@ -17,16 +19,25 @@ use payment::provider::{
     About, Card, Charge, ChargeRef, Decline, Instrument, Line, LineKind, Outcome, Provider, RefundRef, Standing, Taken,
 };
 use proto::jangteo::payment::v1::PaymentStatus as Status;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use testbed::Kind;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use testbed::{Kind, Stores};
 
 /// When everything happens, in seconds since 1970.
 pub const NOW: i64 = 1_800_000_000;
 pub const GOOD: &str = "4242424242424242";
 pub const KEY: &str = "ord_0123456789abcdef0123456789abcdef:1";
 
-/// What the buyer does with the payment that the provider knows by an id.
-pub type Confirm = fn(&mut fake::Books, &str);
+/// How a buyer confirms.
+pub enum Confirm {
+    /// With the provider, which knows the payment by an id.
+    There(fn(&mut fake::Books, &str)),
+    /// The browser comes back to us with a form.
+    Here(fn(&mut fake::Books, &Charge) -> Vec<u8>),
+}
 
 /// Headers and body.
 pub type Message = (BTreeMap<String, String>, Vec<u8>);
@@ -47,6 +58,10 @@ pub struct Rig {
     pub standing: fn(&fake::Books) -> (usize, i64),
     /// A message about a charge, signed at a time. `true`: by somebody else.
     pub message: fn(&fake::Books, Time, bool) -> Message,
+    /// Keys of charges whose buyer came back with a form.
+    pub came_back: Mutex<BTreeSet<String>>,
+    /// What the provider keeps.
+    pub _stores: Option<Stores>,
 }
 
 pub fn at(seconds: i64) -> Time {
@@ -84,8 +99,20 @@ impl Rig {
         let (Outcome::ActionRequired { provider_ref, .. }, Some((_, confirm))) = (&said, &self.confirms) else {
             return said;
         };
-        confirm(&mut self.fake.books(), provider_ref);
-        match self.provider.look_up(&reference(charge, Some(provider_ref.clone()))).await {
+        match confirm {
+            Confirm::There(confirm) => confirm(&mut self.fake.books(), provider_ref),
+            // Once for each charge, as the service does it.
+            Confirm::Here(come_back) => {
+                if self.came_back.lock().unwrap().insert(charge.key.clone()) {
+                    let form = come_back(&mut self.fake.books(), charge);
+                    let slip = self.provider.returned(charge, &form).expect("the buyer got through");
+                    return self.provider.confirm(charge, &slip).await;
+                }
+            }
+        }
+        let provider_ref = Some(provider_ref.clone()).filter(|id| !id.is_empty());
+        let asked = ChargeRef { confirmed: Some(Duration::ZERO), ..reference(charge, provider_ref) };
+        match self.provider.look_up(&asked).await {
             Ok(Standing::Authorised { provider_ref } | Standing::Captured { provider_ref }) => {
                 Outcome::Done(Taken { provider_ref })
             }
@@ -147,10 +174,15 @@ macro_rules! tests {
 }
 
 macro_rules! suite {
-    (of all: $($test:ident),*; of those that charge at once: $($card:ident),*) => {
-        mod of_stripe { tests!(super::stripe::rig(), $($test)* $($card)*); }
-        mod of_toss { tests!(super::toss::rig(), $($test)* $($card)*); }
-        mod of_paypal { tests!(super::paypal::rig(), $($test)*); }
+    (
+        of all: $($all:ident),*;
+        of those that are asked first: $($test:ident),*;
+        of those that charge at once: $($card:ident),*
+    ) => {
+        mod of_stripe { tests!(super::stripe::rig(), $($all)* $($test)* $($card)*); }
+        mod of_toss { tests!(super::toss::rig(), $($all)* $($test)* $($card)*); }
+        mod of_paypal { tests!(super::paypal::rig(), $($all)* $($test)*); }
+        mod of_inicis { tests!(super::inicis::rig(), $($all)*); }
     };
 }
 
@@ -158,7 +190,8 @@ suite! {
     of all:
         authorise_capture_partial_refund,
         authorise_and_void,
-        dropped_replies_have_one_effect,
+        dropped_replies_have_one_effect;
+    of those that are asked first:
         declines_are_mapped,
         what_is_not_sure_is_unknown,
         webhooks_are_verified,
@@ -216,7 +249,7 @@ async fn dropped_replies_have_one_effect(rig: Rig) {
     let charge = rig.charge(10_000).await;
     let taken = rig.taken(&charge).await;
     // Where a capture is only looked at, nothing is posted that could get lost.
-    if rig.provider.name() != "toss" {
+    if !matches!(rig.provider.name(), "toss" | "inicis") {
         rig.lose(rig.provider.capture(&taken)).await;
     }
     assert_eq!(rig.provider.capture(&taken).await, Outcome::Done(()));

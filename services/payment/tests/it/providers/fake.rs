@@ -127,8 +127,13 @@ pub fn pairs(text: &str) -> BTreeMap<String, String> {
     url.query_pairs().map(|(k, v)| (k.into_owned(), v.into_owned())).collect()
 }
 
+/// A text is answered as it is.
 fn say(status: u16, body: Value) -> Response {
-    (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
+    let status = StatusCode::from_u16(status).unwrap();
+    match body {
+        Value::String(text) => (status, text).into_response(),
+        body => (status, Json(body)).into_response(),
+    }
 }
 
 async fn answer(State(fake): State<Arc<Fake>>, request: Request) -> Response {

@@ -180,6 +180,8 @@ pub async fn rig() -> Rig {
     let (fake, url) = Fake::start(Server).await;
     let stripe = |url: &str, secret| -> Arc<dyn Provider> { Arc::new(Stripe::new(config(url, secret)).unwrap()) };
     Rig {
+        came_back: Default::default(),
+        _stores: None,
         provider: stripe(&url, "sk_test_1"),
         stranger: stripe(&url, "sk_test_2"),
         nowhere: stripe("http://127.0.0.1:1", "sk_test_1"),

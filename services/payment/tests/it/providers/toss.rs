@@ -170,6 +170,8 @@ async fn rig_with(change: impl Fn(Config) -> Config) -> Rig {
     let (fake, url) = Fake::start(Server).await;
     let toss = |url: &str, secret| -> Arc<dyn Provider> { Arc::new(Toss::new(change(config(url, secret))).unwrap()) };
     Rig {
+        came_back: Default::default(),
+        _stores: None,
         provider: toss(&url, "test_sk_1"),
         stranger: toss(&url, "test_sk_2"),
         nowhere: toss("http://127.0.0.1:1", "test_sk_1"),

@@ -1,7 +1,7 @@
 //! A fake of PayPal: tokens, orders, payments, its statement, and whether it sent a message.
 
 use super::super::{
-    Message, NOW, Rig,
+    Confirm, Message, NOW, Rig,
     fake::{Api, Ask, Books, Fake},
 };
 use axum::http::HeaderMap;
@@ -53,11 +53,13 @@ pub async fn rig_with(server: Server, change: impl Fn(Config) -> Config) -> Rig 
     let paypal_at =
         |url: &str, secret| -> Arc<dyn Provider> { Arc::new(PayPal::new(change(config(url, secret))).unwrap()) };
     Rig {
+        came_back: Default::default(),
+        _stores: None,
         provider: paypal_at(&url, "secret_1"),
         stranger: paypal_at(&url, "secret_2"),
         nowhere: paypal_at("http://127.0.0.1:1", "secret_1"),
         fake,
-        confirms: Some((paypal(), approve)),
+        confirms: Some((paypal(), Confirm::There(approve))),
         declines: &[
             ("INSTRUMENT_DECLINED", Decline::CardDeclined),
             ("REFERENCED_CARD_EXPIRED", Decline::ExpiredCard),
