@@ -4,6 +4,7 @@
 //! document; a field without presence that holds its default is not written.
 
 pub(crate) mod known;
+mod packed;
 
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Field, Form, Message, MessageId, Seen, Shape, Type, Types};
@@ -186,6 +187,9 @@ impl<'t, 'j> Writer<'t, 'j> {
         };
         let mut index = 0;
         loop {
+            if packed {
+                index += self.run(field.ty);
+            }
             if self.scan.peek() == b'n' && !self.types.takes_null(field.ty) {
                 let error = self.scan.wrong("a value");
                 return Err(error.in_item(index));
@@ -335,14 +339,20 @@ impl<'t, 'j> Writer<'t, 'j> {
             }
             Type::Double => {
                 self.scan.peek();
-                let v = match self.scan.plain_f64() {
-                    Some(v) => v,
+                let v = match self.scan.plain(text::leading_f64) {
+                    Some((Some(v), _)) => v,
+                    Some((None, number)) => text::parse_f64(number)?,
                     None => self.float(text::parse_f64, |v| v)?,
                 };
                 self.out.extend_from_slice(&v.to_le_bytes());
             }
             Type::Float => {
-                let v = self.float(text::parse_f32, |v| v as f32)?;
+                self.scan.peek();
+                let v = match self.scan.plain(text::leading_f32) {
+                    Some((Some(v), _)) => v,
+                    Some((None, number)) => text::parse_f32(number)?,
+                    None => self.float(text::parse_f32, |v| v as f32)?,
+                };
                 self.out.extend_from_slice(&v.to_le_bytes());
             }
             Type::Bool => {
@@ -400,7 +410,7 @@ impl<'t, 'j> Writer<'t, 'j> {
     #[inline]
     fn int(&mut self) -> Result<Int> {
         let first = self.scan.peek();
-        if let Some(int) = self.scan.plain_int() {
+        if let Some((int, _)) = self.scan.plain(text::plain_int) {
             return Ok(int);
         }
         match first {

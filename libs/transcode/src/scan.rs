@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Kind, Result};
-use crate::text::{self, Int};
+use crate::text;
 
 /// Scans a document that is known to be UTF-8.
 pub(crate) struct Scan<'j> {
@@ -153,26 +153,45 @@ impl<'j> Scan<'j> {
         Ok(number)
     }
 
-    /// The whole number that starts here, bare or in quotes, if it is written in few plain digits; else the scan stays.
+    /// What `read` makes of the value that starts here, with its text, if the value is over there; else the scan stays.
     #[inline]
-    pub(crate) fn plain_int(&mut self) -> Option<Int> {
-        let rest = &self.bytes()[self.pos..];
-        let quote = usize::from(rest.first() == Some(&b'"'));
-        let (int, len) = text::leading_int(&rest[quote..])?;
-        let len = quote + len;
-        let ends = if quote == 1 { rest.get(len) == Some(&b'"') } else { ends_number(rest.get(len)) };
-        self.pos += if ends { len + quote } else { 0 };
-        ends.then_some(int)
+    pub(crate) fn plain<T>(&mut self, read: impl Fn(&[u8]) -> Option<(T, usize)>) -> Option<(T, &'j str)> {
+        let rest = &self.src[self.pos..];
+        let (value, len) = read(rest.as_bytes())?;
+        if !ends_number(rest.as_bytes().get(len)) {
+            return None;
+        }
+        self.pos += len;
+        Some((value, &rest[..len]))
     }
 
-    /// The number that starts here, if it is written in few digits; else the scan stays.
+    /// Passes over values with a comma right behind each, as long as `read` makes something of them and `put` takes it
+    /// and its text: how many. The scan stops before the first other one.
     #[inline]
-    pub(crate) fn plain_f64(&mut self) -> Option<f64> {
-        let rest = &self.bytes()[self.pos..];
-        let (v, len) = text::leading_f64(rest)?;
-        let ends = ends_number(rest.get(len));
-        self.pos += if ends { len } else { 0 };
-        ends.then_some(v)
+    pub(crate) fn plain_list<T>(
+        &mut self,
+        read: impl Fn(&[u8]) -> Option<(T, usize)>,
+        mut put: impl FnMut(T, &'j str) -> Option<()>,
+    ) -> usize {
+        let src = self.src;
+        let mut rest = &self.bytes()[self.pos..];
+        let mut count = 0;
+        loop {
+            while let [b' ' | b'\n' | b'\r' | b'\t', tail @ ..] = rest {
+                rest = tail;
+            }
+            let start = src.len() - rest.len();
+            let Some((value, len)) = read(rest) else { break };
+            // Without a panic: where the text isn't used, nothing is left of this.
+            let text = src.get(start..start + len).unwrap_or_default();
+            if rest.get(len) != Some(&b',') || put(value, text).is_none() {
+                break;
+            }
+            rest = &rest[len + 1..];
+            count += 1;
+        }
+        self.pos = src.len() - rest.len();
+        count
     }
 
     /// The string that starts at this quote: borrowed unless it has escapes.

@@ -1,9 +1,12 @@
 //! Text forms of scalars: JSON strings, numbers, base64. No descriptors, no wire.
 
+mod list;
 mod number;
 
+pub(crate) use list::List;
 pub(crate) use number::{
-    Int, leading_f64, leading_int, number_len, parse_f32, parse_f64, parse_float_name, parse_int, write_f32, write_f64,
+    Int, leading_f32, leading_f64, number_len, parse_f32, parse_f64, parse_float_name, parse_int, plain_int, write_f32,
+    write_f64,
 };
 
 use crate::error::{Error, Kind, Result};

@@ -17,25 +17,34 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, v: u64) {
     if v < 0x80 { out.push(v as u8) } else { put_long_varint(out, v) }
 }
 
-fn put_long_varint(out: &mut Vec<u8>, mut v: u64) {
+fn put_long_varint(out: &mut Vec<u8>, v: u64) {
+    put_varint_in_place(out, v);
+}
+
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// As `put_varint`, without a call: for loops.
+#[inline(always)]
+pub(crate) fn put_varint_in_place(out: &mut Vec<u8>, v: u64) {
+    // Two groups of 28 bits, four of 14, eight of seven, each group in a byte of its own.
+    let w = (v & 0x00ff_ffff_f000_0000) << 4 | v & 0x0fff_ffff;
+    let w = (w & 0x0fff_c000_0fff_c000) << 2 | w & 0x0000_3fff_0000_3fff;
+    let w = (w & 0x3f80_3f80_3f80_3f80) << 1 | w & 0x007f_007f_007f_007f;
+    // The top bit says that more follows.
     if v < 1 << 56 {
         let len = varint_len(v);
-        // Two groups of 28 bits, four of 14, eight of seven, each group in a byte of its own.
-        let w = (v & 0x00ff_ffff_f000_0000) << 4 | v & 0x0fff_ffff;
-        let w = (w & 0x0fff_c000_0fff_c000) << 2 | w & 0x0000_3fff_0000_3fff;
-        let w = (w & 0x3f80_3f80_3f80_3f80) << 1 | w & 0x007f_007f_007f_007f;
-        // The top bit says that more follows.
-        let more = 0x8080_8080_8080_8080 & ((1 << (8 * (len - 1))) - 1);
+        let more = HIGH & ((1 << (8 * (len - 1))) - 1);
         let start = out.len();
         out.extend_from_slice(&(w | more).to_le_bytes());
         out.truncate(start + len);
         return;
     }
-    while v >= 0x80 {
-        out.push(v as u8 | 0x80);
-        v >>= 7;
+    out.extend_from_slice(&(w | HIGH).to_le_bytes());
+    let last = (v >> 56) as u8;
+    out.push(last);
+    if last >= 0x80 {
+        out.push(1);
     }
-    out.push(v as u8);
 }
 
 #[inline]
@@ -139,18 +148,8 @@ impl<'w> Cursor<'w> {
     }
 
     fn varint_long(&mut self) -> Result<u64> {
-        if let Some(word) = self.rest.first_chunk() {
-            let word = u64::from_le_bytes(*word);
-            // The top bit is clear in the last byte of a varint.
-            let last = !word & 0x8080_8080_8080_8080;
-            if last != 0 {
-                self.rest = &self.rest[last.trailing_zeros() as usize / 8 + 1..];
-                // Without what follows: eight groups of seven bits, four of 14, two of 28, one.
-                let v = word & (last ^ (last - 1)) & 0x7f7f_7f7f_7f7f_7f7f;
-                let v = (v & 0x7f00_7f00_7f00_7f00) >> 1 | v & 0x007f_007f_007f_007f;
-                let v = (v & 0x3fff_0000_3fff_0000) >> 2 | v & 0x0000_3fff_0000_3fff;
-                return Ok((v & 0x0fff_ffff_0000_0000) >> 4 | v & 0x0fff_ffff);
-            }
+        if let Some(v) = self.short_varint() {
+            return Ok(v);
         }
         let mut v = 0;
         for (i, &byte) in self.rest.iter().take(10).enumerate() {
@@ -161,6 +160,23 @@ impl<'w> Cursor<'w> {
             }
         }
         Err(Error::wire(if self.rest.len() < 10 { "truncated varint" } else { "varint longer than ten bytes" }))
+    }
+
+    /// A varint of at most eight bytes that has as many bytes behind its first; else the cursor stays.
+    #[inline(always)]
+    pub(crate) fn short_varint(&mut self) -> Option<u64> {
+        let word = u64::from_le_bytes(*self.rest.first_chunk()?);
+        // The top bit is clear in the last byte of a varint.
+        let last = !word & HIGH;
+        if last == 0 {
+            return None;
+        }
+        self.rest = &self.rest[last.trailing_zeros() as usize / 8 + 1..];
+        // Without what follows: eight groups of seven bits, four of 14, two of 28, one.
+        let v = word & (last ^ (last - 1)) & !HIGH;
+        let v = (v & 0x7f00_7f00_7f00_7f00) >> 1 | v & 0x007f_007f_007f_007f;
+        let v = (v & 0x3fff_0000_3fff_0000) >> 2 | v & 0x0000_3fff_0000_3fff;
+        Some((v & 0x0fff_ffff_0000_0000) >> 4 | v & 0x0fff_ffff)
     }
 
     #[inline]
@@ -266,6 +282,9 @@ mod tests {
             let mut out = Vec::new();
             put_varint(&mut out, v);
             assert_eq!(out.len(), varint_len(v));
+            let mut in_place = Vec::new();
+            put_varint_in_place(&mut in_place, v);
+            assert_eq!(in_place, out);
             assert_eq!(Cursor::new(&out).varint().unwrap(), v);
             // With something behind it.
             out.extend_from_slice(&[0xff; 8]);

@@ -5,6 +5,7 @@
 //! it: last scalar wins, messages merge, the last member of a oneof stays.
 
 mod known;
+mod packed;
 mod tidy;
 
 use crate::error::{Error, Kind, Result};
@@ -161,11 +162,7 @@ impl<'t, 'o> Reader<'t, 'o> {
                 self.item(field, cursor, count)?;
                 count += 1;
             } else {
-                let mut packed = Cursor::new(cursor.bytes()?);
-                while !packed.is_empty() {
-                    self.item(field, &mut packed, count)?;
-                    count += 1;
-                }
+                count = self.packed(field, Cursor::new(cursor.bytes()?), count)?;
             }
             let mut ahead = *cursor;
             match ahead.tag()? {

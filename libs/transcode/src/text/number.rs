@@ -1,7 +1,11 @@
 //! Integers and floats as JSON writes them.
 
-use super::{HIGH, ONES};
+mod plain;
+
+pub(crate) use plain::{leading_f32, leading_f64, plain_int};
+
 use crate::error::{Error, Kind, Result};
+use plain::leading_int;
 
 /// Length of the JSON number at the start of `text`; `None` if none starts there.
 pub(crate) fn number_len(text: &[u8]) -> Option<usize> {
@@ -43,97 +47,41 @@ impl Int {
         Error::new(Kind::Range, "number out of range")
     }
 
-    pub(crate) fn i64(self) -> Result<i64> {
+    #[inline]
+    pub(crate) fn as_i64(self) -> Option<i64> {
         if self.negative { 0i64.checked_sub_unsigned(self.magnitude) } else { i64::try_from(self.magnitude).ok() }
-            .ok_or_else(Self::out_of_range)
+    }
+
+    #[inline]
+    pub(crate) fn as_u64(self) -> Option<u64> {
+        (!self.negative || self.magnitude == 0).then_some(self.magnitude)
+    }
+
+    #[inline]
+    pub(crate) fn as_i32(self) -> Option<i32> {
+        i32::try_from(self.as_i64()?).ok()
+    }
+
+    #[inline]
+    pub(crate) fn as_u32(self) -> Option<u32> {
+        u32::try_from(self.as_u64()?).ok()
+    }
+
+    pub(crate) fn i64(self) -> Result<i64> {
+        self.as_i64().ok_or_else(Self::out_of_range)
     }
 
     pub(crate) fn u64(self) -> Result<u64> {
-        if self.negative && self.magnitude != 0 { Err(Self::out_of_range()) } else { Ok(self.magnitude) }
+        self.as_u64().ok_or_else(Self::out_of_range)
     }
 
     pub(crate) fn i32(self) -> Result<i32> {
-        self.i64().ok().and_then(|v| i32::try_from(v).ok()).ok_or_else(Self::out_of_range)
+        self.as_i32().ok_or_else(Self::out_of_range)
     }
 
     pub(crate) fn u32(self) -> Result<u32> {
-        self.u64().ok().and_then(|v| u32::try_from(v).ok()).ok_or_else(Self::out_of_range)
+        self.as_u32().ok_or_else(Self::out_of_range)
     }
-}
-
-/// The value of eight digits, each in its byte, the first in the lowest (D. Lemire, "Quickly parsing eight digits",
-/// 2018).
-#[inline]
-fn eight_digits(digits: u64) -> u64 {
-    let pairs = digits.wrapping_mul(10 << 8 | 1) >> 8 & 0x00ff_00ff_00ff_00ff;
-    let fours = pairs.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_ffff_0000_ffff;
-    fours.wrapping_mul(10_000 << 32 | 1) >> 32
-}
-
-/// The digits at the start of `text`, as many as there are: their value, modulo 2^64, and their number.
-#[inline]
-fn leading_digits(text: &[u8]) -> (u64, usize) {
-    const POWERS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
-    let mut value: u64 = 0;
-    let mut rest = text;
-    while let Some((eight, tail)) = rest.split_first_chunk() {
-        let digits = u64::from_le_bytes(*eight) ^ (ONES * u64::from(b'0'));
-        // Ten and more reach the top bit when 0x76 is added.
-        let marks = (digits | digits.wrapping_add(ONES * 0x76)) & HIGH;
-        let count = marks.trailing_zeros() as usize / 8;
-        // What is no digit is shifted out, and zeros come in before the first.
-        let digits = digits.unbounded_shl(64 - 8 * count as u32);
-        value = value.wrapping_mul(POWERS[count]).wrapping_add(eight_digits(digits));
-        if count < 8 {
-            return (value, text.len() - rest.len() + count);
-        }
-        rest = tail;
-    }
-    let count = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    let value = rest[..count].iter().fold(value, |v, b| v.wrapping_mul(10).wrapping_add(u64::from(b - b'0')));
-    (value, text.len() - rest.len() + count)
-}
-
-/// The whole part of the JSON number at the start of `text` and its length; `None` if it isn't one that 64 bits hold.
-#[inline]
-pub(crate) fn leading_int(text: &[u8]) -> Option<(Int, usize)> {
-    let sign = usize::from(text.first() == Some(&b'-'));
-    let digits = &text[sign..];
-    let (magnitude, len) = leading_digits(digits);
-    let sound = match len {
-        0 => false,
-        1 => true,
-        2..=19 => digits[0] != b'0',
-        // What doesn't fit in 64 bits has become small.
-        20 => digits[0] == b'1' && magnitude >= 10u64.pow(19),
-        _ => false,
-    };
-    sound.then_some((Int { negative: sign == 1, magnitude }, sign + len))
-}
-
-/// The JSON number at the start of `text` and its length, if it has so few digits and no exponent that one division
-/// gives the nearest double: both numbers are exact (W. Clinger, "How to read floating point numbers accurately",
-/// 1990).
-#[inline]
-pub(crate) fn leading_f64(text: &[u8]) -> Option<(f64, usize)> {
-    const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    let (int, mut len) = leading_int(text)?;
-    let mut mantissa = int.magnitude;
-    let mut power = 1.0;
-    if text.get(len) == Some(&b'.') {
-        let (fraction, digits) = leading_digits(&text[len + 1..]);
-        if digits == 0 {
-            return None;
-        }
-        power = *POWERS.get(digits)?;
-        mantissa = mantissa.checked_mul(power as u64)?.checked_add(fraction)?;
-        len += 1 + digits;
-    }
-    if mantissa > 1 << f64::MANTISSA_DIGITS {
-        return None;
-    }
-    let v = mantissa as f64 / power;
-    Some((if int.negative { -v } else { v }, len))
 }
 
 /// Parses a whole JSON number that stands for an integer: `12`, `-0`, `1e3`, `12.0`, `1.5e1`. Exact, never by way
@@ -208,41 +156,47 @@ pub(crate) fn parse_f32(number: &str) -> Result<f32> {
 }
 
 pub(crate) fn write_f64(v: f64, out: &mut Vec<u8>) {
-    if v.is_finite() {
-        write_finite(zmij::Buffer::new().format_finite(v), v.abs() >= 1e16, out);
-    } else {
-        write_non_finite(v, out);
-    }
+    let mut buffer = zmij::Buffer::new();
+    let (head, tail) = f64_text(v, &mut buffer);
+    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(tail.as_bytes());
 }
 
 pub(crate) fn write_f32(v: f32, out: &mut Vec<u8>) {
-    if v.is_finite() {
-        write_finite(zmij::Buffer::new().format_finite(v), v.abs() >= 1e12, out);
-    } else {
-        write_non_finite(f64::from(v), out);
-    }
+    let mut buffer = zmij::Buffer::new();
+    let (head, tail) = f32_text(v, &mut buffer);
+    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(tail.as_bytes());
+}
+
+/// What JSON writes for a double, in two pieces of which the second is mostly empty.
+#[inline]
+pub(super) fn f64_text(v: f64, buffer: &mut zmij::Buffer) -> (&str, &str) {
+    if v.is_finite() { tidy(buffer.format_finite(v), v.abs() >= 1e16) } else { (non_finite(v), "") }
+}
+
+#[inline]
+pub(super) fn f32_text(v: f32, buffer: &mut zmij::Buffer) -> (&str, &str) {
+    if v.is_finite() { tidy(buffer.format_finite(v), v.abs() >= 1e12) } else { (non_finite(f64::from(v)), "") }
 }
 
 /// `large`: it may have a positive exponent, whose sign is left out.
-fn write_finite(text: &str, large: bool, out: &mut Vec<u8>) {
-    if large && let Some((digits, power)) = text.split_once("e+") {
-        out.extend_from_slice(digits.as_bytes());
-        out.push(b'e');
-        out.extend_from_slice(power.as_bytes());
-        return;
+#[inline(always)]
+fn tidy(text: &str, large: bool) -> (&str, &str) {
+    match if large { text.find("e+") } else { None } {
+        Some(at) => (&text[..=at], &text[at + 2..]),
+        None => (text.strip_suffix(".0").unwrap_or(text), ""),
     }
-    out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
 }
 
-fn write_non_finite(v: f64, out: &mut Vec<u8>) {
-    let name: &[u8] = if v.is_nan() {
-        b"\"NaN\""
+fn non_finite(v: f64) -> &'static str {
+    if v.is_nan() {
+        "\"NaN\""
     } else if v > 0.0 {
-        b"\"Infinity\""
+        "\"Infinity\""
     } else {
-        b"\"-Infinity\""
-    };
-    out.extend_from_slice(name);
+        "\"-Infinity\""
+    }
 }
 
 #[cfg(test)]
@@ -274,24 +228,6 @@ mod tests {
         }
         for text in ["18446744073709551616", "1e20", "1e536870000", "123456789012345678901234567890"] {
             assert_eq!(parse_int(text).unwrap_err().kind(), Kind::Range, "{text}");
-        }
-    }
-
-    #[test]
-    fn short_decimals_are_the_nearest_doubles() {
-        let mut seed = 1u64;
-        for i in 0..100_000 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let text = format!("-{}.{:0>2$}", seed >> (i % 64), seed % 100_003, i % 17 + 1);
-            if let Some((v, len)) = leading_f64(text.as_bytes()) {
-                assert_eq!((v, len), (text.parse().unwrap(), text.len()), "{text}");
-            }
-        }
-        for (text, taken) in [("0.37,", 4), ("-0", 2), ("12]", 2), ("9007199254740992", 16), ("1.5e3", 3)] {
-            assert_eq!(leading_f64(text.as_bytes()), Some((text[..taken].parse().unwrap(), taken)), "{text}");
-        }
-        for text in ["9007199254740993", "0.1234567890123456", "01.5", "1.", ".5", "-", ""] {
-            assert_eq!(leading_f64(text.as_bytes()), None, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@ mod differential;
 mod http;
 mod json;
 mod json_table;
+mod lists;
 mod load;
 mod published;
 mod templates;
