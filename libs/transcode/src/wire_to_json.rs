@@ -140,7 +140,8 @@ impl<'t, 'o> Reader<'t, 'o> {
                     Type::Int32 | Type::Uint32 | Type::Sint32 | Type::Enum(_) => ahead.varint()? as u32 == 0,
                     _ => ahead.varint()? == 0,
                 },
-                wire::LEN => ahead.rest().first() == Some(&0),
+                // Zero in more bytes than it needs is an empty string as well.
+                wire::LEN => matches!(ahead.rest().first(), Some(0 | 0x80)) && ahead.varint()? == 0,
                 wire::FIXED32 => ahead.fixed32()? == [0; 4],
                 _ => ahead.fixed64()? == [0; 8],
             };
