@@ -37,8 +37,8 @@ fn escape_marks(word: u64) -> u64 {
     (low | slash) & HIGH
 }
 
-/// Position of the first byte that must be escaped.
-#[inline]
+/// Position of the first byte that must be escaped. Inlined into its callers, its loops would lack registers.
+#[inline(never)]
 pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     const SHORT: usize = 16;
     // Names, and most values, end within two words.
