@@ -137,6 +137,8 @@ impl<'t, 'o> Reader<'t, 'o> {
             let mut ahead = *cursor;
             let default = match field.ty.wire_type() {
                 wire::VARINT => match field.ty {
+                    // Whatever its number, it is read as zero.
+                    Type::Enum(id) if self.types.enum_(id).null => ahead.varint().map(|_| true)?,
                     Type::Int32 | Type::Uint32 | Type::Sint32 | Type::Enum(_) => ahead.varint()? as u32 == 0,
                     _ => ahead.varint()? == 0,
                 },
