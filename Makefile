@@ -4,6 +4,7 @@ SHELL := /bin/sh
 ENVOY := target/tools/envoy
 STRUCTURED_PROXY := target/tools/structured-proxy/release/bench-structured-proxy
 VENDURE := target/tools/vendure
+CARGO_FUZZ := target/tools/cargo-fuzz/bin/cargo-fuzz
 BUF := npx --yes @bufbuild/buf@1.75.0
 # nextest runs every test in a process of its own and prints better; plain cargo test does as well.
 TESTS := $(shell if cargo nextest --version >/dev/null 2>&1; then echo nextest run --no-fail-fast $${CI:+--profile ci}; else echo test --no-fail-fast; fi)
@@ -109,10 +110,13 @@ conformance: ## protobuf's own conformance suite on what the edge transcodes wit
 abuse: ## what no honest client sends, the long form: 10,000 slow clients, floods, bombs; what others feel of it
 	ulimit -n 20000 2>/dev/null; cargo test --release --locked --package gateway --test it abuse -- --include-ignored --skip process --nocapture --test-threads 1
 
-fuzz: ## libFuzzer on a reader of the edge (TARGET=json|wire|routes SECONDS=60; nightly and cargo-fuzz)
+fuzz: $(CARGO_FUZZ) ## libFuzzer, led by coverage, on a reader of the edge (TARGET=json|wire|routes SECONDS=60)
 	python3 fuzz/seed.py $(or $(TARGET),json) target/fuzz/corpus
-	cargo +nightly fuzz run --fuzz-dir fuzz --target-dir target/fuzz $(or $(TARGET),json) target/fuzz/corpus/$(or $(TARGET),json) -- \
-	  -max_total_time=$(or $(SECONDS),60)
+	$(CARGO_FUZZ) run --sanitizer none --fuzz-dir fuzz --target-dir target/fuzz $(or $(TARGET),json) target/fuzz/corpus/$(or $(TARGET),json) -- \
+	  -max_total_time=$(or $(SECONDS),60) $(ARGS)
+
+$(CARGO_FUZZ):
+	cargo install --locked --root target/tools/cargo-fuzz cargo-fuzz@0.13.2
 
 fuzz-api: ## schemathesis against a market of its own (ARGS="--seed 7")
 	scripts/fuzz-api $(ARGS)
