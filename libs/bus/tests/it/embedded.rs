@@ -1,7 +1,7 @@
 //! What only the bus of a market in one process can show: its cursors.
 
 use crate::memory::{Fixture, MemoryInbox, spec, until};
-use bus::Lag;
+use bus::{Lag, Stop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_is_stored_now_and_then() {
@@ -27,14 +27,13 @@ async fn a_cursor_is_stored_now_and_then() {
 async fn a_crash_repeats_events_and_no_effects() {
     let mut f = Fixture::embedded().await;
     let inbox = MemoryInbox::plain();
-    let (bus, dies) = (f.bus.clone(), inbox.clone());
-    let reader = tokio::spawn(async move { bus.consume(spec(), dies, bus::Stop::new()).await });
     for n in 0..1500 {
         f.store.emit("item", &format!("itm_{}", n % 5));
     }
-    until("1500 effects", || inbox.effects() == 1500).await;
-    reader.abort();
-    let _ = reader.await;
+    tokio::select! {
+        _ = f.bus.consume(spec(), inbox.clone(), Stop::new()) => panic!("it ended by itself"),
+        () = until("1500 effects", || inbox.effects() == 1500) => {}
+    }
     let stored = inbox.seen.lock().unwrap().cursor;
     assert!(stored < 1500, "nothing is left to repeat");
 
