@@ -9,7 +9,8 @@ async fn a_cursor_is_stored_now_and_then() {
     let inbox = MemoryInbox::plain();
     let (stop, ended) = f.consume(spec(), &inbox);
     for n in 0..3000 {
-        f.store.emit(if n % 3 == 0 { "item" } else { "other" }, &format!("itm_{}", n % 7));
+        let aggregate = if n % 3 == 0 { "item" } else { "other" };
+        f.store.emit(aggregate, &format!("{aggregate}_{}", n % 7));
     }
     until("1000 effects", || inbox.effects() == 1000).await;
     let whole = async || f.bus.lag(&spec(), &*inbox).await.unwrap() == Lag { pending: 0, in_flight: 0 };
