@@ -39,6 +39,7 @@ testbed::both! {
         another_provider_takes_over,
         another_channel_takes_over_and_dead_devices_go,
         a_crash_sends_at_most_twice,
+        a_crash_on_a_later_way_is_counted_there,
         an_answer_that_is_lost_twice_ends_it,
         contacts_that_cannot_be_had_are_waited_for,
         receipts_are_asked_for,

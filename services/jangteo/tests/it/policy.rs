@@ -185,7 +185,17 @@ fn absent(method: &Method, variable: &str) -> String {
 
 /// A market, and a token of its own that has expired.
 async fn market_with_an_expired_token(topology: Topology) -> (Market, String) {
-    let mut market = setup(topology).env("JANGTEO_AUTH__ACCESS_TTL", "1").start().await;
+    // Beside the sandbox a cheaper provider whose window takes a form; it is never asked for anything.
+    let mut market = setup(topology)
+        .env("JANGTEO_AUTH__ACCESS_TTL", "1")
+        .env("JANGTEO_PAYMENT__PUBLIC_URL", "https://market.example")
+        .env("JANGTEO_PAYMENT__PROVIDERS__INICIS__MID", "INIpayTest")
+        .env("JANGTEO_PAYMENT__PROVIDERS__INICIS__HASH_KEY", "a-hash-key")
+        .env("JANGTEO_PAYMENT__PROVIDERS__INICIS__API_KEY", "an-api-key")
+        .env("JANGTEO_PAYMENT__PROVIDERS__INICIS__URL", "http://127.0.0.1:9")
+        .env("JANGTEO_PAYMENT__PROVIDERS__INICIS__COST__BASIS_POINTS", "0")
+        .start()
+        .await;
     let old = join_as(&market.client(), ADMIN).await;
     market.kill9();
     market.set_env("JANGTEO_AUTH__ACCESS_TTL", None);

@@ -1,7 +1,7 @@
 //! The things that paths name, newly made by people who may.
 
 use serde_json::{Value, json};
-use testkit::{Client, eventually};
+use testkit::{Client, Reply, eventually};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -53,7 +53,8 @@ impl Peer {
             "device_id" => device(client, owner).await,
             "campaign_id" => campaign(client, owner, admin).await,
             "share_token" => self.shared_cart(client, owner).await,
-            "token" => self.checkout(client, owner).await,
+            "token" if method.ends_with("SandboxCheckout") => self.checkout(client, owner).await,
+            "token" => self.window(client, owner).await,
             "provider" => "sandbox".to_owned(),
             "carrier" => "cj".to_owned(),
             "product_id" if !method.ends_with("Wish") && !method.ends_with("CartItem") => {
@@ -115,8 +116,14 @@ impl Peer {
     /// The page on which the owner confirms a payment.
     async fn checkout(&self, client: &Client, owner: &Person) -> String {
         let card = card(client, owner, ASKS_THE_BUYER).await;
-        let placed = place(client, owner, order(&self.product, &card)).await.expect(200);
-        placed.str("/payment/redirectUrl").rsplit('/').next().expect("a token").to_owned()
+        confirmed_at(&place(client, owner, order(&self.product, &card)).await.expect(200))
+    }
+
+    /// The page that opens a provider's window for the owner.
+    async fn window(&self, client: &Client, owner: &Person) -> String {
+        let mut order = order(&self.product, "");
+        order["source"] = json!({"easyPay": {"service": "inicis"}});
+        confirmed_at(&place(client, owner, order).await.expect(200))
     }
 
     /// A review that everybody sees: both sides of a completed trade have written.
@@ -143,6 +150,11 @@ struct Bought {
     order: String,
     payment: String,
     shipment: String,
+}
+
+/// The token of the page to which the buyer of an order is sent.
+fn confirmed_at(placed: &Reply) -> String {
+    placed.str("/payment/redirectUrl").rsplit('/').next().expect("a token").to_owned()
 }
 
 async fn buy(client: &Client, buyer: &Person, order: Value) -> Bought {

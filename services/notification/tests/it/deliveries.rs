@@ -209,6 +209,37 @@ pub async fn a_crash_sends_at_most_twice(kind: Kind) {
     assert!(w.check().await.is_empty());
 }
 
+/// The ways before it are passed without being written down, and are not begun anew.
+pub async fn a_crash_on_a_later_way_is_counted_there(kind: Kind) {
+    let w = world(kind).await;
+    let a = w.person(1).await;
+    declined(&w, &a, "ord_1").await;
+    w.sms[0].hangs.store(true, Ordering::Relaxed);
+    for round in 1..=2 {
+        let taken = async {
+            while w.sms[0].left.lock().unwrap().len() < round {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = w.deliver() => panic!("the provider answered"),
+            () = taken => {}
+        }
+        // The lease is over, the one that died is counted, and then it is due once more.
+        w.advance(TimeDelta::seconds(60));
+        w.deliver().await;
+        w.advance(TimeDelta::seconds(10));
+    }
+    w.sms[0].hangs.store(false, Ordering::Relaxed);
+    for _ in 0..3 {
+        w.deliver().await;
+        w.advance(TimeDelta::hours(1));
+    }
+    assert_eq!(w.sms[0].take().len(), 2, "nobody gets anything three times");
+    assert!(w.states().await.contains(&"failed CRASHED".to_owned()), "{:?}", w.states().await);
+    assert!(w.check().await.is_empty());
+}
+
 pub async fn an_answer_that_is_lost_twice_ends_it(kind: Kind) {
     let w = world(kind).await;
     let a = w.person(1).await;

@@ -56,12 +56,15 @@ pub struct Recorder {
     pub left: Mutex<Vec<Left>>,
     pub outcomes: Mutex<VecDeque<Outcome>>,
     pub receipt: Mutex<Receipt>,
+    /// It takes what it is given, and never answers.
+    pub hangs: AtomicBool,
 }
 
 impl Recorder {
     pub fn new(name: &'static str) -> Arc<Self> {
         let receipt = Mutex::new(Receipt::Pending);
-        Arc::new(Recorder { name, left: Mutex::default(), outcomes: Mutex::default(), receipt })
+        let (left, outcomes, hangs) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Arc::new(Recorder { name, left, outcomes, receipt, hangs })
     }
 
     /// Everything that left, and nothing of it any more.
@@ -90,6 +93,9 @@ impl Sender for Recorder {
             title: parcel.title.to_owned(),
             body: parcel.body.to_owned(),
         });
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.outcomes.lock().unwrap().pop_front().unwrap_or(Outcome::Sent("msg_1".to_owned()))
     }
 
