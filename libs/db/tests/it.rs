@@ -43,7 +43,7 @@ both! {
     writes:
         two_hundred_identical_calls_have_one_effect, same_key_with_another_request_is_refused, keys_belong_to_a_principal_and_a_method, anonymous_keys_belong_to_the_request,
         failing_closure_leaves_nothing, lost_races_run_again, swallowed_failure_is_not_committed, savepoint_may_fail,
-        hooks_run_once_after_the_commit, abandoned_write_leaves_nothing, waiting_writes_share_a_commit, who_leaves_takes_nobody_along, crowded_writes_keep_what_they_promised, callers_may_leave_at_any_moment,
+        hooks_run_once_after_the_commit, abandoned_write_leaves_nothing, waiting_writes_share_a_commit, who_leaves_takes_nobody_along, who_leaves_the_queue_leaves_no_commit_behind, crowded_writes_keep_what_they_promised, callers_may_leave_at_any_moment,
         write_futures_are_send, readers_refuse_writes,
         old_answers_are_swept, errors_keep_their_meaning;
     events:

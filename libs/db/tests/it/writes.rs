@@ -294,6 +294,34 @@ pub async fn who_leaves_takes_nobody_along(store: Store) {
 }
 
 /// Callers that are refused, fail or leave in the middle: what was answered with success is there, and nothing else.
+/// The next in the queue goes away after the commit was left to it.
+pub async fn who_leaves_the_queue_leaves_no_commit_behind(store: Store) {
+    let db = store.open().await;
+    let (held, go, written) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let first = tokio::spawn({
+        let (db, held, go, written) = (db.clone(), held.clone(), go.clone(), written.clone());
+        async move {
+            let write = async |tx| {
+                put_cup(&tx, "first", "top", 1).await?;
+                held.notify_one();
+                go.notified().await;
+                written.notify_one();
+                Ok(())
+            };
+            db.write(&cx(), write).await
+        }
+    });
+    held.notified().await;
+    let call = cx();
+    let mut next = Box::pin(db.write(&call, async |tx| put_cup(&tx, "next", "top", 1).await));
+    assert!(futures::poll!(&mut next).is_pending());
+    go.notify_one();
+    written.notified().await;
+    drop(next);
+    tokio::time::timeout(Duration::from_secs(30), first).await.expect("nobody commits").unwrap().unwrap();
+    assert_eq!(count(db.primary(), "cup WHERE id = 'first'").await, 1);
+}
+
 pub async fn crowded_writes_keep_what_they_promised(store: Store) {
     let db = store.open().await;
     db.write(&cx(), async |tx| put_cup(&tx, "taken", "top", 0).await).await.unwrap();
