@@ -136,8 +136,9 @@ pub trait Inbox: Send + Sync + 'static {
     /// inbox is down (see [`advance`](Self::advance)). Every other error, and a panic, counts towards `max_attempts`.
     async fn deliver(&self, d: &Delivery) -> Result<Applied>;
 
-    /// Stores the event as a dead letter and notes its version, in one transaction, once per event id. When this fails the event is delivered again. Version 0 marks a message that was no envelope: its
-    /// bytes are the payload, and there is no version to note.
+    /// Stores the event as a dead letter and notes its version, in one transaction, once per event id. When this fails
+    /// the event is delivered again. Version 0 marks a message that was no envelope: its bytes are the payload, and
+    /// there is no version to note.
     async fn dead_letter(&self, d: &Delivery, error: &str) -> Result<()>;
 
     /// Embedded: the cursor, 0 at first.
